@@ -1,0 +1,1 @@
+"""What we know: journeys, features, predictors and how far to trust them. Imports neither training nor service."""

@@ -1,0 +1,106 @@
+"""The interval of a probability: where the observed share of alike cases lies.
+
+It asks the held-out cases nearest in score what happened to them, exactly and without a model. It does not say what
+one customer will do, and it does not calibrate (`calibration.py` does).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from models.confidence.arrays import Flags, Floats, Ints, Labels, Reals, flags, probabilities, share
+from models.confidence.binomial import clopper_pearson
+
+MINIMUM_NEIGHBOURS = 50
+_NEIGHBOUR_SHARE = 20  # one in twenty of the held-out cases, where that is more
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbabilityBand:
+    """Held-out probabilities and outcomes, sorted by probability; made by `binomial_band`.
+
+    **The promise**: among customers given this probability, the observed share lies inside the interval.
+    """
+
+    scores: Floats  # ascending calibrated probabilities, (n,)
+    labels: Flags  # what happened to them, (n,)
+    neighbours: int
+    confidence: float
+
+    def interval(self, prob: Reals) -> tuple[Floats, Floats]:
+        """Low and high end, each (q,), for the calibrated probabilities ``prob`` (q,); prob lies between them.
+
+        Clopper-Pearson (1934) on the ``neighbours`` nearest held-out cases and all that tie with the outermost. Where
+        these lie to one side (the thin ends), the interval is also taken as moved from their mean score to ``prob``,
+        and both are covered.
+        """
+        asked = probabilities("prob", prob)
+        if self.neighbours == 0:
+            return np.zeros(len(asked)), np.ones(len(asked))
+        first, after = self._window(asked)
+        hits = np.concatenate([[0], np.cumsum(self.labels, dtype=np.int64)])
+        seen, size = hits[after] - hits[first], after - first
+        pairs, inverse = np.unique(np.stack([seen, size], axis=1), axis=0, return_inverse=True)
+        bounds = np.array([clopper_pearson(int(k), int(n), self.confidence) for k, n in pairs]).reshape(-1, 2)
+        low, high = bounds[inverse.ravel()].T
+        # The mean of each window on its own: a difference of long running sums would depend on the other cases.
+        centre = np.array([self.scores[i:j].mean() for i, j in zip(first, after, strict=True)])
+        moved = asked - centre
+        lowest = np.minimum(np.minimum(low, low + moved), asked)
+        highest = np.maximum(np.maximum(high, high + moved), asked)
+        return np.clip(lowest, 0.0, 1.0), np.clip(highest, 0.0, 1.0)
+
+    def _window(self, asked: Floats) -> tuple[Ints, Ints]:
+        """First and one past the last of the nearest cases of each asked probability, ties included."""
+        # Moving the window right helps while its first case is farther away than the next one on the right.
+        middle = (self.scores[: -self.neighbours] + self.scores[self.neighbours :]) / 2.0
+        start = np.searchsorted(middle, asked, side="left")
+        first = np.searchsorted(self.scores, self.scores[start], side="left")
+        after = np.searchsorted(self.scores, self.scores[start + self.neighbours - 1], side="right")
+        return first, after
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` reads it back."""
+        return {
+            "scores": self.scores.tolist(),
+            "labels": self.labels.astype(int).tolist(),
+            "neighbours": self.neighbours,
+            "confidence": self.confidence,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """What `to_dict` wrote."""
+        return cls(
+            np.asarray(data["scores"], dtype=np.float64),
+            np.asarray(data["labels"], dtype=np.bool_),
+            int(data["neighbours"]),
+            float(data["confidence"]),
+        )
+
+
+def binomial_band(
+    calibration_scores: Reals, labels: Labels, neighbours: int | None = None, confidence: float = 0.95
+) -> ProbabilityBand:
+    """The band of calibrated held-out probabilities (n,) and what happened, 0/1 (n,).
+
+    ``neighbours`` is how many nearest cases answer: by default one in twenty, at least 50. More make the interval
+    narrower and blunter. With no case at all every interval is 0..1. Venn-Abers intervals (Vovk & Petej 2014) were
+    not taken: their width tells how the fit moves with one more case, not the sampling noise of an observed share.
+
+    >>> band = binomial_band(np.repeat([0.1, 0.6], 100), np.tile([0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 20))
+    >>> [bound.round(3).tolist() for bound in band.interval(np.array([0.1, 0.6]))]
+    [[0.049, 0.049], [0.176, 0.6]]
+    """
+    scores = probabilities("calibration_scores", calibration_scores)
+    happened = flags("labels", labels, len(scores))
+    if neighbours is None:
+        neighbours = max(MINIMUM_NEIGHBOURS, len(scores) // _NEIGHBOUR_SHARE)
+    if neighbours < 1:
+        raise ValueError(f"neighbours is {neighbours}; give at least 1")
+    order = np.argsort(scores, kind="stable")
+    return ProbabilityBand(
+        scores[order], happened[order], min(neighbours, len(scores)), share("confidence", confidence)
+    )
