@@ -1,0 +1,1 @@
+"""Teaches what models/ knows: data in, one bundle out. Never imports service."""
