@@ -40,6 +40,7 @@ class Company:
     drift: Floats  # (Z, Z) silent changes a day, zero on the diagonal
     jumps: dict[int, Floats]  # mark -> (Z, Z) what the mark does to the state; marks not named change nothing
     purchase: str = odds.PURCHASE
+    calendar_start_us: int = 1_704_067_200_000_000  # day 0 as microseconds, UTC: 2024-01-01
 
     def __post_init__(self) -> None:
         z, m = len(self.states), len(self.marks)

@@ -16,7 +16,6 @@ from training.simulator.odds import EVENT_NAMES
 from training.simulator.process import Drawn, clock
 from training.simulator.texts import Feedback, draws_for, write_feedback
 
-CALENDAR_START_US = 1_704_067_200_000_000  # 2024-01-01T00:00:00Z
 DAY_US = 86_400_000_000
 _IDENTIFY_BEFORE_US = 1_000
 
@@ -73,9 +72,9 @@ class Records:
     user_ids: list[str]
 
 
-def moments_us(days: Floats) -> Ints:
+def moments_us(days: Floats, calendar_start_us: int) -> Ints:
     """Days of activity -> microseconds since the Unix epoch."""
-    return CALENDAR_START_US + np.round(clock(days) * DAY_US).astype(np.int64)
+    return calendar_start_us + np.round(clock(days) * DAY_US).astype(np.int64)
 
 
 def record(company: Company, drawn: Drawn, seed: int, first_customer: int, rng: np.random.Generator) -> Records:
@@ -84,7 +83,7 @@ def record(company: Company, drawn: Drawn, seed: int, first_customer: int, rng: 
     index = np.arange(len(kind)) - drawn.offsets[drawn.customer]
     user_ids = [f"s{seed}-{first_customer + k:07d}" for k in range(len(drawn.offsets) - 1)]
     ids = [f"{user_ids[c]}-{k:04d}" for c, k in zip(drawn.customer.tolist(), index.tolist(), strict=True)]
-    occurred = moments_us(drawn.days)
+    occurred = moments_us(drawn.days, company.calendar_start_us)
     delay = _delays(len(kind), rng)
     device = _devices(names, drawn, kind, rng)
     said, feedback = _feedback(company, drawn, rng)

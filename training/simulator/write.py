@@ -10,7 +10,8 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from training.simulator.company import Company, Floats, Ints, car_dealer, coin_t
 from training.simulator.files import OrderedParquet, parquet_writer
 from training.simulator.odds import EVENT_NAMES, TOUCHPOINTS
 from training.simulator.process import Drawn, draw
-from training.simulator.records import CALENDAR_START_US, DAY_US, EVENTS, FEEDBACK, Records, moments_us, record
+from training.simulator.records import DAY_US, EVENTS, FEEDBACK, Records, moments_us, record
 from training.simulator.reference import Reference
 from training.simulator.truth import Observer, Truth, truth_of
 
@@ -32,7 +33,9 @@ CUSTOMERS_A_CHUNK = 4096
 Progress = Callable[[int, int], None]
 
 
-def simulate(customers: int, seed: int, out: Path, *, progress: Progress | None = None) -> dict[str, object]:
+def simulate(
+    customers: int, seed: int, out: Path, *, until: date | None = None, progress: Progress | None = None
+) -> dict[str, object]:
     """Simulate the car dealer into the folder `out`; returns what `company.json` says, reference losses included.
 
     `truth.parquet` has a row right after each touchpoint and one at a random moment of each customer (`moment`), with
@@ -40,10 +43,15 @@ def simulate(customers: int, seed: int, out: Path, *, progress: Progress | None 
     purchase after `as_of`, within 90 days), `none_within_horizon` (no touchpoint within 30 days) and, for each
     touchpoint, `next:<name>`, the probability that the next one is that one, whenever it comes.
 
-    The same customers and seed give the same files on one machine. `progress` is called with customers done and in all.
+    The 548 days begin on 2024-01-01, or end where `until` begins. The same arguments give the same files on one
+    machine. `progress` is called with customers done and in all.
     Raises ValueError for customers < 1, seed < 0, or an `out` that is a file.
     """
-    return _run("car dealer", car_dealer(), customers, seed, out, progress)
+    company = car_dealer()
+    if until is not None:
+        start = datetime(until.year, until.month, until.day, tzinfo=UTC) - timedelta(days=CALENDAR_DAYS)
+        company = replace(company, calendar_start_us=int(start.timestamp()) * 1_000_000)
+    return _run("car dealer", company, customers, seed, out, progress)
 
 
 def pure_noise(customers: int, seed: int, out: Path, *, progress: Progress | None = None) -> dict[str, object]:
@@ -78,7 +86,8 @@ def _write_tables(
 ) -> dict[str, dict[str, object]]:
     observer = Observer(company, PURCHASE_HORIZON_DAYS, SILENCE_HORIZON_DAYS)
     reference = Reference(company, PURCHASE_HORIZON_DAYS, CALENDAR_DAYS)
-    span = (CALENDAR_START_US, CALENDAR_START_US + CALENDAR_DAYS * DAY_US)
+    start = company.calendar_start_us
+    span = (start, start + CALENDAR_DAYS * DAY_US)
     schema = _truth_schema(company)
     with (
         OrderedParquet(folder / "events.parquet", EVENTS, ("occurred_at", "message_id"), span,
@@ -95,7 +104,7 @@ def _write_tables(
             after, at_random = truth_of(observer, drawn, moments)
             events.add(records.events)
             feedback.add(records.feedback)
-            truths.write_table(_truth_table(schema, drawn, moments, records, after, at_random))
+            truths.write_table(_truth_table(schema, company, drawn, moments, records, after, at_random))
             reference.add(drawn, moments, after, at_random)
             if progress is not None:
                 progress(last, customers)
@@ -128,7 +137,7 @@ def _truth_schema(company: Company) -> pa.Schema:
 
 
 def _truth_table(
-    schema: pa.Schema, drawn: Drawn, moments: Floats, records: Records, after: Truth, at_random: Truth
+    schema: pa.Schema, company: Company, drawn: Drawn, moments: Floats, records: Records, after: Truth, at_random: Truth
 ) -> pa.Table:
     """One row for each touchpoint and each random moment, by customer and time; the index is of the last touchpoint."""
     customer = np.concatenate([drawn.customer, np.arange(len(moments))])
@@ -139,7 +148,7 @@ def _truth_table(
     last = np.cumsum(touched) - 1  # the row of the last touchpoint so far: each customer's first row is one
     columns: list[pa.Array] = [
         pa.array(records.user_ids).take(pa.array(customer)),
-        pa.array(moments_us(days[order]), type=schema.field("as_of").type),
+        pa.array(moments_us(days[order], company.calendar_start_us), type=schema.field("as_of").type),
         pa.array(np.where(touched, "touchpoint", "random").tolist(), type=pa.string()),
         pa.array((last - drawn.offsets[customer]).astype(np.int32)),
         pa.array(records.message_ids).take(pa.array(last)),
@@ -155,7 +164,7 @@ def _column(after: Floats, at_random: Floats, order: Ints) -> pa.Array:
 
 
 def _described(name: str, company: Company, customers: int, seed: int) -> dict[str, object]:
-    starts_at = datetime.fromtimestamp(CALENDAR_START_US / 1e6, tz=UTC)
+    starts_at = datetime.fromtimestamp(company.calendar_start_us / 1e6, tz=UTC)
     return {
         "format": 1,
         "company": name,

@@ -1,0 +1,184 @@
+"""Behaviour: a journey as a row of numbers, seen from one moment; what purchase likelihood is learned from.
+
+Each feature has a unit, a formula and a reason, in `features_of`. Features of one customer are bit-equal alone and in a
+batch: sums run over integers within the customer. Knows no model and no target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.vocabulary import Vocabulary
+from models.journey.assembly import gaps, sessions
+from models.journey.event import DAY
+from models.journey.journeys import Ints, Journeys
+from models.journey.touchpoint import STAGES
+
+NEVER_DAYS = 3650.0
+"""Stands for "never happened" in features that count days since something: ten years."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A column of the feature matrix: its name, its unit, how it is computed and why."""
+
+    name: str
+    unit: str
+    formula: str
+    reason: str
+
+
+_GENERAL = (
+    Feature("touchpoints", "count", "touchpoints seen so far", "how much is known of this customer"),
+    Feature("days_since_last", "days", "as_of - last touchpoint", "recency: interest fades"),
+    Feature("days_since_first", "days", "as_of - first touchpoint", "how long the journey has lasted"),
+    Feature("touchpoints_7d", "count", "touchpoints in the last 7 days", "tempo now"),
+    Feature("touchpoints_30d", "count", "touchpoints in the last 30 days", "tempo lately"),
+    Feature("touchpoints_90d", "count", "touchpoints in the last 90 days", "tempo in the season"),
+    Feature("tempo_change", "ratio", "(1 + touchpoints_7d) / (1 + touchpoints_30d * 7 / 30)", "speeding up or slowing"),
+    Feature("own_rhythm_days", "days", "mean gap between touchpoints", "what is usual for this customer"),
+    Feature("silence_in_rhythms", "ratio", "days_since_last / own_rhythm_days", "silent against their own rhythm"),
+    Feature("sessions", "count", "sessions (half an hour of silence ends one)", "how often they came back"),
+    Feature("session_depth", "count", "touchpoints / sessions", "how deep a visit goes"),
+    Feature("channels", "count", "distinct channels", "breadth of the relationship"),
+    Feature("handoffs", "count", "changes of channel from one touchpoint to the next", "moving between channels"),
+    Feature("contacts_30d", "count", "times the company reached out in the last 30 days", "campaign pressure"),
+    Feature("amount", "currency", "money of all touchpoints", "value so far"),
+    Feature("amount_last", "currency", "money of the last touchpoint that had any", "size of the last step"),
+    Feature("paid_touchpoints", "count", "touchpoints with money", "frequency of value"),
+    Feature("days_since_paid", "days", "as_of - last touchpoint with money", "recency of value"),
+)  # fmt: skip
+
+
+def features_of(vocabulary: Vocabulary) -> tuple[Feature, ...]:
+    """Every column in order: the general ones, then by stage, by channel and by touchpoint of this vocabulary."""
+    stage = tuple(
+        Feature(f"stage:{s}", "count", f"touchpoints in stage {s}", "how far the journey has come") for s in STAGES
+    )
+    channel = tuple(
+        Feature(f"channel:{c}", "count", f"touchpoints on {c}", "where this customer is met")
+        for c in vocabulary.channels
+    )
+    since = tuple(
+        Feature(f"days_since:{t}", "days", f"as_of - last {t}", "what happened, and how fresh it is")
+        for t in vocabulary.touchpoints
+    )
+    count = tuple(
+        Feature(f"count:{t}", "count", f"times {t} was seen", "how often it happened") for t in vocabulary.touchpoints
+    )
+    return _GENERAL + stage + channel + since + count
+
+
+def behaviour(seen: Journeys, as_of: Ints, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """(C, F) the features of `features_of(vocabulary)`, from journeys already cut by `seen_at(as_of)`.
+
+    >>> from models.journey.assembly import journeys_of
+    >>> j = journeys_of({"c": [("web.visit", 0), ("dealer.visit", 2 * DAY)]})
+    >>> behaviour(j, np.array([3 * DAY]), Vocabulary.of(j))[0, :3]
+    array([2., 1., 3.], dtype=float32)
+    """
+    table = np.concatenate([_general(seen, as_of), *_counts(seen, as_of, vocabulary)], axis=1)
+    return np.ascontiguousarray(table, dtype=np.float32)
+
+
+def _general(seen: Journeys, as_of: Ints) -> NDArray[np.float64]:
+    owner, n = seen.owner, seen.lengths
+    age = np.repeat(as_of, n) - seen.occurred_at
+    paid = seen.amount_minor != 0
+    week, month, season = (_sum(seen, age < days * DAY) for days in (7, 30, 90))
+    session_count = _last_of(seen, sessions(seen) + 1, 0)
+    since_last = _last_of(seen, age, 0) / DAY * (n > 0) + NEVER_DAYS * (n == 0)
+    since_first = _first_of(seen, age, 0) / DAY
+    rhythm = np.divide(_sum(seen, gaps(seen)) / DAY, n - 1, out=np.full(len(seen), NEVER_DAYS), where=n > 1)
+    channel_code = _channel_codes(seen)
+    paid_rows = np.flatnonzero(paid)
+    last_paid = _last_by(owner, paid_rows, len(seen))
+    has_paid = last_paid >= 0
+    columns = [
+        n, since_last, since_first, week, month, season,
+        (1 + week) / (1 + month * 7 / 30), rhythm, since_last / np.maximum(rhythm, 1 / 24),
+        session_count, np.divide(n, session_count, out=np.zeros(len(seen)), where=session_count > 0),
+        _distinct(seen, channel_code), _handoffs(seen, channel_code), _sum(seen, seen.contact & (age < 30 * DAY)),
+        _sum(seen, seen.amount_minor) / 100,
+        np.where(has_paid, _at(seen.amount_minor, last_paid) / 100, 0.0), _sum(seen, paid),
+        np.where(has_paid, _at(age, last_paid) / DAY, NEVER_DAYS),
+    ]  # fmt: skip
+    return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
+
+
+def _counts(seen: Journeys, as_of: Ints, vocabulary: Vocabulary) -> list[NDArray[np.float64]]:
+    owner, customers = seen.owner, len(seen)
+    code = seen.recoded(vocabulary.touchpoints)
+    known = np.flatnonzero(code >= 0)
+    names = vocabulary.touchpoints
+    stage_of = np.array([STAGES.index(s) for s in seen.stages] or [0], dtype=np.int64)
+    channel_of = {c: i for i, c in enumerate(vocabulary.channels)}
+    channels = np.array([channel_of.get(c, -1) for c in seen.channels] or [-1], dtype=np.int64)
+    on_channel = channels[seen.code]
+    kept = np.flatnonzero(on_channel >= 0)
+    count = _table(owner[known], code[known], customers, len(names))
+    last = np.full((customers, len(names)), -1, dtype=np.int64)
+    last[owner[known], code[known]] = known  # rows are in order of time, so the last write is the latest
+    age = np.where(last >= 0, as_of[:, None] - _at(seen.occurred_at, last), 0) / DAY
+    return [
+        _table(owner, stage_of[seen.code], customers, len(STAGES)),
+        _table(owner[kept], on_channel[kept], customers, len(channel_of)),
+        np.where(last >= 0, age, NEVER_DAYS),
+        count,
+    ]
+
+
+def _table(rows: Ints, columns: Ints, n_rows: int, n_columns: int) -> NDArray[np.float64]:
+    flat = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
+    return flat[: n_rows * n_columns].reshape(n_rows, n_columns).astype(np.float64)
+
+
+def _sum(seen: Journeys, values: NDArray[np.int64] | NDArray[np.bool_]) -> Ints:
+    """(C,) exact integer sums within each customer, 0 for an empty journey."""
+    total = np.zeros(len(seen), dtype=np.int64)
+    some = seen.lengths > 0
+    if some.any():
+        total[some] = np.add.reduceat(values.astype(np.int64), seen.starts[:-1][some])
+    return total
+
+
+def _first_of(seen: Journeys, values: Ints, otherwise: int) -> Ints:
+    return np.where(seen.lengths > 0, _at(values, np.where(seen.lengths > 0, seen.starts[:-1], -1)), otherwise)
+
+
+def _last_of(seen: Journeys, values: Ints, otherwise: int) -> Ints:
+    return np.where(seen.lengths > 0, _at(values, np.where(seen.lengths > 0, seen.starts[1:] - 1, -1)), otherwise)
+
+
+def _at(values: Ints, index: Ints) -> Ints:
+    """values[index], and 0 where the index is -1."""
+    padded: Ints = np.append(values, 0)
+    found: Ints = padded[index]
+    return found
+
+
+def _last_by(owner: Ints, rows: Ints, customers: int) -> Ints:
+    last = np.full(customers, -1, dtype=np.int64)
+    last[owner[rows]] = rows
+    return last
+
+
+def _channel_codes(seen: Journeys) -> Ints:
+    codes = {channel: i for i, channel in enumerate(sorted(set(seen.channels)))}
+    return np.array([codes[c] for c in seen.channels] or [0], dtype=np.int64)[seen.code]
+
+
+def _distinct(seen: Journeys, channel_code: Ints) -> Ints:
+    width = int(channel_code.max(initial=0)) + 1
+    counts: Ints = np.count_nonzero(_table(seen.owner, channel_code, len(seen), width), axis=1)
+    return counts
+
+
+def _handoffs(seen: Journeys, channel_code: Ints) -> Ints:
+    changed = np.diff(channel_code, prepend=channel_code[:1]) != 0
+    some = seen.lengths > 0
+    changed[seen.starts[:-1][some]] = False
+    return _sum(seen, changed)

@@ -1,0 +1,269 @@
+"""An insight: what we conclude about one journey, each conclusion decided auto, review or abstain.
+
+Holds the words and the shape of an answer, everywhere the same: inside, over HTTP, in files, on pages. Decides nothing
+about thresholds (the bundle does) and knows nothing of reviewers (a verdict supersedes a conclusion).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from models.journey.event import Micros, format_time
+
+Json = Mapping[str, Any]
+Kind = Literal["next_touchpoint", "purchase", "feeling"]
+
+
+class Decision(StrEnum):
+    """What may be done with a conclusion."""
+
+    AUTO = "auto"
+    REVIEW = "review"
+    ABSTAIN = "abstain"
+
+
+@dataclass(frozen=True, slots=True)
+class FlagKind:
+    """Why a person should look, or why we do not know: the sentence people read, and whether it forbids `auto`."""
+
+    sentence: str
+    severity: Literal["note", "review", "urgent", "abstain"]
+
+
+FLAGS: dict[str, FlagKind] = {
+    "urgent": FlagKind("Someone may be in danger, or threatens with harm or the law. Read this first.", "urgent"),
+    "mixed_feelings": FlagKind("Praise and complaint in one text.", "review"),
+    "negated_praise": FlagKind("Praise that a negation turns round, or a complaint that one cancels.", "review"),
+    "sarcasm_cue": FlagKind("Warm words that may be meant the other way round.", "review"),
+    "polite_anger": FlagKind("Anger in polite words.", "review"),
+    "resignation": FlagKind("The writer seems to have given up.", "review"),
+    "raters_would_split": FlagKind("Readers are expected to disagree about this text.", "review"),
+    "low_margin": FlagKind("Two answers are nearly equally likely.", "review"),
+    "below_threshold": FlagKind("The confidence is below what the promise allows to release unread.", "review"),
+    "no_promise": FlagKind(
+        "There are not yet enough random labels to promise anything about unread answers.", "review"
+    ),
+    "stars_contradict_words": FlagKind("The stars and the words say different things.", "review"),
+    "words_contradict_behaviour": FlagKind("What was said and what was done contradict each other.", "review"),
+    "anger_waiting": FlagKind("A likely buyer whose anger is waiting to be read.", "review"),
+    "too_short": FlagKind("Too few words to tell.", "review"),
+    "truncated": FlagKind("The text is longer than the model reads; the end was not seen.", "review"),
+    "out_of_domain": FlagKind("Unlike the texts the model was taught with.", "review"),
+    "other_language": FlagKind("Not in a language that the model was taught.", "abstain"),
+    "not_trained": FlagKind(
+        "Nothing was learned for this question yet: the base rate, if any, is all we know.", "abstain"
+    ),
+    "no_history": FlagKind("Nothing is known of this customer yet.", "abstain"),
+    "no_feedback": FlagKind("This customer has said nothing yet.", "abstain"),
+    "too_little_data": FlagKind("Too few cases stand behind this answer to promise anything.", "abstain"),
+    "silent_too_long": FlagKind("No customer in the training data was silent for this long.", "note"),
+}
+"""One table of codes, sentences and severities: the API, the pages and the docs read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePolicy:
+    """How much risk the operator accepts; what was measured is the bundle's, what to accept is a setting.
+
+    `alpha`: at most this share of released feelings may be wrong; `delta`: the chance that this bound is missed;
+    `coverage`: how often a set of next touchpoints must contain what happens.
+    """
+
+    alpha: float = 0.05
+    delta: float = 0.05
+    coverage: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name in ("alpha", "delta", "coverage"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise ValueError(f"{name} {value} must lie between 0 and 1, both excluded")
+
+
+_SEVERITY_ORDER = ("urgent", "abstain", "review", "note")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A reason code; `text` replaces the table's sentence where the case allows a more telling one."""
+
+    code: str
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if self.code not in FLAGS:
+            raise ValueError(f"unknown flag {self.code!r}; allowed: {', '.join(FLAGS)}")
+
+    def to_dict(self) -> dict[str, str]:
+        return {"code": self.code, "text": self.text or FLAGS[self.code].sentence}
+
+
+def flags(codes: Sequence[str]) -> tuple[Flag, ...]:
+    """Flags without repeats, most severe first."""
+    return tuple(sorted(map(Flag, dict.fromkeys(codes)), key=lambda f: _SEVERITY_ORDER.index(FLAGS[f.code].severity)))
+
+
+def decision_by_flags(found: Sequence[Flag]) -> Decision:
+    """Flags over scores: a flag that asks for a person is never `auto`, whatever the score.
+
+    >>> decision_by_flags(flags(["low_margin"])), decision_by_flags(())
+    (<Decision.REVIEW: 'review'>, <Decision.AUTO: 'auto'>)
+    """
+    severities = {FLAGS[flag.code].severity for flag in found}
+    if "urgent" in severities:
+        return Decision.REVIEW
+    if "abstain" in severities:
+        return Decision.ABSTAIN
+    return Decision.REVIEW if "review" in severities else Decision.AUTO
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What we promise about answers like this one, the group it was measured on, on how many cases, and if it stands.
+
+    `terms` is {"at_least": .9} for coverage, {"within": "interval"} for calibration and
+    {"at_most_wrong": .05, "confidence": .95} for selective risk.
+    """
+
+    kind: Literal["coverage", "calibration", "selective_risk"]
+    terms: Json
+    group: str
+    n: int
+    standing: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"kind": self.kind, **self.terms, "group": self.group, "n": self.n, "standing": self.standing}
+
+    @classmethod
+    def from_dict(cls, data: Json) -> Promise:
+        own = {"kind", "group", "n", "standing"}
+        terms = {k: v for k, v in data.items() if k not in own}
+        return cls(data["kind"], terms, data["group"], data["n"], data["standing"])
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """One answer with its decision. `about` says what was asked and is always shown; `answer` and `details`
+    (distribution, set, emotions, confidence, …) are withheld while a person has yet to look.
+
+    >>> waiting = Conclusion("feeling", Decision.REVIEW, flags(["low_margin"]), "positive", {"confidence": 0.6})
+    >>> shown = waiting.to_dict()
+    >>> shown["answer"], "confidence" in shown, waiting.to_dict(provisional=True)["provisional"]["answer"]
+    (None, False, 'positive')
+    """
+
+    kind: Kind
+    decision: Decision
+    flags: tuple[Flag, ...] = ()
+    answer: Any = None
+    details: Json = field(default_factory=dict)
+    about: Json = field(default_factory=dict)
+    promise: Promise | None = None
+    decided_by: Literal["model", "person"] = "model"
+
+    @property
+    def waiting(self) -> bool:
+        """A case is a conclusion decided `review` that no person has answered."""
+        return self.decision is Decision.REVIEW and self.decided_by == "model"
+
+    def to_dict(self, *, provisional: bool = False) -> dict[str, Any]:
+        """The public shape. With `provisional` the withheld answer is added under that name; `answer` stays null."""
+        shown = {
+            **self.about,
+            "decision": self.decision.value,
+            "decided_by": self.decided_by,
+            "flags": [flag.to_dict() for flag in self.flags],
+        }
+        if self.waiting:
+            shown["answer"] = None
+            if provisional:
+                shown["provisional"] = {"answer": self.answer, **self.details}
+        else:
+            shown |= {"answer": self.answer, **self.details}
+        shown["promise"] = self.promise.to_dict() if self.promise else None
+        return shown
+
+    def stored(self) -> dict[str, Any]:
+        """Everything, for a store that keeps the conclusion and gives it back with `restore`."""
+        return {
+            "kind": self.kind, "decision": self.decision.value, "flags": [[f.code, f.text] for f in self.flags],
+            "answer": self.answer, "details": dict(self.details), "about": dict(self.about),
+            "promise": self.promise.to_dict() if self.promise else None, "decided_by": self.decided_by,
+        }  # fmt: skip
+
+    @classmethod
+    def restore(cls, data: Json) -> Conclusion:
+        return cls(
+            kind=data["kind"], decision=Decision(data["decision"]), flags=tuple(Flag(c, t) for c, t in data["flags"]),
+            answer=data["answer"], details=data["details"], about=data["about"],
+            promise=Promise.from_dict(data["promise"]) if data["promise"] else None, decided_by=data["decided_by"],
+        )  # fmt: skip
+
+    def answered_by_person(self, answer: Any, details: Json) -> Conclusion:
+        """A verdict supersedes: the decision stays `review`, the person's answer takes the place of the model's."""
+        return replace(self, answer=answer, details=details, decided_by="person")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Which bundle concluded: its number in the ledger, its digest, since when it is live. No bundle: version 0."""
+
+    version: int
+    digest: str | None
+    live_since: Micros | None
+
+    def to_dict(self) -> dict[str, Any]:
+        since = format_time(self.live_since) if self.live_since is not None else None
+        return {"version": self.version, "digest": self.digest, "live_since": since}
+
+
+@dataclass(frozen=True, slots=True)
+class JourneySummary:
+    """What is known of the journey itself. `preferred_channel` is None where too little is known."""
+
+    touchpoints: int
+    first_at: Micros | None
+    last_at: Micros | None
+    stage: str | None
+    preferred_channel: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        def when(moment: Micros | None) -> str | None:
+            return None if moment is None else format_time(moment)
+
+        return {
+            "touchpoints": self.touchpoints, "first_at": when(self.first_at), "last_at": when(self.last_at),
+            "stage": self.stage, "preferred_channel": self.preferred_channel,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """What we conclude about one customer as of one moment."""
+
+    customer_id: str
+    as_of: Micros
+    model: ModelVersion
+    journey: JourneySummary
+    next_touchpoint: Conclusion
+    purchase: tuple[Conclusion, ...]
+    feeling: Conclusion
+
+    def to_dict(self, *, provisional: bool = False) -> dict[str, Any]:
+        return {
+            "customer_id": self.customer_id,
+            "as_of": format_time(self.as_of),
+            "model": self.model.to_dict(),
+            "journey": self.journey.to_dict(),
+            "next_touchpoint": self.next_touchpoint.to_dict(provisional=provisional),
+            "purchase": [one.to_dict(provisional=provisional) for one in self.purchase],
+            "feeling": self.feeling.to_dict(provisional=provisional),
+        }
+
+
+def probability(value: float) -> float:
+    """Probabilities leave the house rounded to four digits."""
+    return round(float(value), 4)
