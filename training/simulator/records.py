@@ -17,6 +17,9 @@ from training.simulator.process import Drawn, clock
 from training.simulator.texts import Feedback, draws_for, write_feedback
 
 DAY_US = 86_400_000_000
+CALENDAR_DAYS = 548
+NEW_CLAUSES = 0.35
+"""Share of all clauses that nobody uses on the first day of the calendar."""
 _IDENTIFY_BEFORE_US = 1_000
 
 DEVICES = ("phone", "laptop", "tablet", "showroom_tablet")
@@ -143,12 +146,14 @@ def _first_on_each_device(customer: Ints, device: Ints) -> Ints:
 
 
 def _feedback(company: Company, drawn: Drawn, rng: np.random.Generator) -> tuple[Ints, list[Feedback]]:
-    """The rows with words in them, and the words."""
+    """The rows with words in them, and the words: a third of all clauses comes into use as the calendar goes on."""
     spoken = np.array([mark.polarity is not None for mark in company.marks])
     said = np.flatnonzero(spoken[drawn.mark])
     marks = [company.marks[mark] for mark in drawn.mark[said].tolist()]
     draws = draws_for(len(said), rng)
-    return said, [write_feedback(m.touchpoint, str(m.polarity), d) for m, d in zip(marks, draws, strict=True)]
+    in_use = 1 - NEW_CLAUSES * (1 - drawn.days[said] / CALENDAR_DAYS)
+    each = zip(marks, draws, in_use.tolist(), strict=True)
+    return said, [write_feedback(mark.touchpoint, str(mark.polarity), own, share) for mark, own, share in each]
 
 
 def _properties(

@@ -39,14 +39,17 @@ class Feedback:
     nuance: str
 
 
-def write_feedback(touchpoint: str, polarity: str, draws: Sequence[float]) -> Feedback:
+def write_feedback(touchpoint: str, polarity: str, draws: Sequence[float], in_use: float = 1.0) -> Feedback:
     """Write one text for a touchpoint and a polarity, from uniform `draws` in [0, 1) (see `draws_for`).
+
+    `in_use` is the share of all clauses that people have come up with so far: people never stop finding new words, and
+    a reader that only knows old ones by heart shall be found out.
 
     >>> said = write_feedback("call.complaint", "negative", draws_for(1, np.random.default_rng(6))[0])
     >>> said.text, said.nuance, said.intensity
     ('Best hotline ever, it even hung up for me. Thanks for nothing.', 'ironic', -3.0)
     """
-    dice = _Dice(draws)
+    dice = _Dice(draws, in_use)
     nuance = dice.weigh(NUANCES[polarity])
     rating = _rating(touchpoint, polarity, dice)
     words, clauses = _compose(dice.pick(TOPICS[touchpoint]), polarity, nuance, dice)
@@ -67,14 +70,19 @@ def draws_for(texts: int, rng: np.random.Generator) -> list[list[float]]:
 class _Dice:
     """Hands out uniform draws one after another; far quicker than asking a Generator for one at a time."""
 
-    def __init__(self, draws: Sequence[float]) -> None:
+    def __init__(self, draws: Sequence[float], in_use: float) -> None:
         self._draws = iter(draws)
+        self._in_use = in_use
 
     def roll(self) -> float:
         return next(self._draws)
 
     def pick(self, among: Sequence[_T]) -> _T:
         return among[int(next(self._draws) * len(among))]
+
+    def clause(self, among: Sequence[Clause]) -> Clause:
+        """One of the clauses that are in use by now."""
+        return among[int(next(self._draws) * max(1.0, len(among) * self._in_use))]
 
     def weigh(self, shares: dict[str, float]) -> str:
         left = next(self._draws)
@@ -96,12 +104,12 @@ def _rating(touchpoint: str, polarity: str, dice: _Dice) -> int | None:
 def _compose(topic: str, polarity: str, nuance: str, dice: _Dice) -> tuple[str, list[Clause]]:
     """Words without slots filled, and the clauses in them."""
     if nuance == "plain" and dice.roll() < 0.06:
-        clause = dice.pick(TERSE[polarity])
+        clause = dice.clause(TERSE[polarity])
         return _sentence(clause[0], polarity), [clause]
     if nuance == "mixed":
         body, clauses = _both_sides(topic, dice)
     elif nuance == "grateful_but_hurt":
-        clauses = [dice.pick(GRATEFUL), dice.pick(HURT)]
+        clauses = [dice.clause(GRATEFUL), dice.clause(HURT)]
         body = _joined(clauses[0][0], dice.pick(BUT), clauses[1][0])
     else:
         clauses = _one_sided(topic, polarity, nuance, dice)
@@ -113,16 +121,16 @@ def _compose(topic: str, polarity: str, nuance: str, dice: _Dice) -> tuple[str, 
 
 
 def _one_sided(topic: str, polarity: str, nuance: str, dice: _Dice) -> list[Clause]:
-    clauses, size = [dice.pick(_source(topic, polarity, nuance))], dice.roll()
+    clauses, size = [dice.clause(_source(topic, polarity, nuance))], dice.roll()
     if nuance in ("resigned", "politely_angry") and size > 0.35:  # what it is about, said plainly
-        reason, tone = dice.pick(NEGATIVE[topic]), clauses[0]
+        reason, tone = dice.clause(NEGATIVE[topic]), clauses[0]
         if nuance == "resigned":  # told without heat, whatever others would feel about it
             reason = (reason[0], tone[1], tone[2])
         clauses.insert(0 if dice.roll() < 0.6 else 1, reason)
     elif nuance in ("plain", "ironic") and size > (0.45 if nuance == "plain" else 0.80):
-        clauses.append(dice.pick(_source(topic, polarity, nuance)))
+        clauses.append(dice.clause(_source(topic, polarity, nuance)))
     if nuance == "plain" and size > 0.85:
-        clauses.append(dice.pick(_source(dice.pick(tuple(_PLAIN[polarity])), polarity, nuance)))
+        clauses.append(dice.clause(_source(dice.pick(tuple(_PLAIN[polarity])), polarity, nuance)))
     return list(dict.fromkeys(clauses))
 
 
@@ -137,10 +145,10 @@ def _source(topic: str, polarity: str, nuance: str) -> list[Clause]:
 def _both_sides(topic: str, dice: _Dice) -> tuple[str, list[Clause]]:
     shape = dice.roll()
     if shape < 0.2:
-        clause = dice.pick(MIXED)
+        clause = dice.clause(MIXED)
         return clause[0], [clause]
     other = topic if dice.roll() < 0.5 else dice.pick(tuple(POSITIVE))
-    good, bad = dice.pick(POSITIVE[topic]), dice.pick(NEGATIVE[other])
+    good, bad = dice.clause(POSITIVE[topic]), dice.clause(NEGATIVE[other])
     if shape < 0.65:
         return _joined(good[0], dice.pick(BUT + SHAME), bad[0]), [good, bad]
     return _joined(bad[0], dice.pick(BUT), good[0]), [bad, good]

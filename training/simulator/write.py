@@ -21,11 +21,10 @@ from training.simulator.company import Company, Floats, Ints, car_dealer, coin_t
 from training.simulator.files import OrderedParquet, parquet_writer
 from training.simulator.odds import EVENT_NAMES, TOUCHPOINTS
 from training.simulator.process import Drawn, draw
-from training.simulator.records import DAY_US, EVENTS, FEEDBACK, Records, moments_us, record
+from training.simulator.records import CALENDAR_DAYS, DAY_US, EVENTS, FEEDBACK, Records, moments_us, record
 from training.simulator.reference import Reference
 from training.simulator.truth import Observer, Truth, truth_of
 
-CALENDAR_DAYS = 548
 PURCHASE_HORIZON_DAYS = 90
 SILENCE_HORIZON_DAYS = 30
 CUSTOMERS_A_CHUNK = 4096
