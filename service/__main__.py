@@ -1,0 +1,261 @@
+"""python -m service: serve (the default), worker, import, export, rebuild and keys. Alone reads the environment."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from models.journey.event import format_time
+from models.journey.eventlog import EventLogError, read_events
+from models.journey.touchpoint import CatalogueError
+from service import logs
+from service.access import keys
+from service.app import create_app
+from service.clock import random_id, system_clock
+from service.errors import Conflict, Problem
+from service.events.history import import_events
+from service.export import export
+from service.insights.predictions import moment_of
+from service.live.bundles import LiveBundles
+from service.rebuild import rebuild
+from service.settings import Settings
+from service.state import State, open_state
+from service.worker import Worker, run_worker
+
+app = typer.Typer(help="Events and feedback in, insights and cases out.", no_args_is_help=False, add_completion=False)
+keys_app = typer.Typer(help="Keys that tools and colleagues call with.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON on stdout.")]
+WORKER_PATIENCE_SECONDS = 10
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """Without a command: serve."""
+    if context.invoked_subcommand is None:
+        serve()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port to listen on.")] = None,
+    with_worker: Annotated[bool, typer.Option("--with-worker", help="Start the worker as a child process.")] = False,
+) -> None:
+    """Answer requests."""
+    settings = _settings(host=host, port=port)
+    with _failing_clearly():
+        child = _start_worker() if with_worker else None
+        try:
+            # uvicorn's access log would name paths, and so customers; RequestLog writes a line without them.
+            uvicorn.run(create_app(settings), host=settings.host, port=settings.port, access_log=False, log_config=None,
+                        server_header=False)  # fmt: skip
+        finally:
+            if child is not None:
+                _end_worker(child)
+
+
+@app.command()
+def worker(
+    once: Annotated[bool, typer.Option("--once", help="Stop when nothing is left to do.")] = False,
+    with_parent: Annotated[bool, typer.Option("--with-parent", help="Stop when standard input is closed.")] = False,
+) -> None:
+    """Fold the log and conclude, until told to stop."""
+    if once:
+        _work_once()
+        return
+    settings, stop = _settings(), threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
+    if with_parent:
+        threading.Thread(target=_stop_at_end_of_input, args=(stop,), daemon=True).start()
+    with _failing_clearly():
+        run_worker(settings, stop=stop)
+
+
+def _work_once() -> None:
+    with _open() as state, _progress("events folded", "customers concluded") as tell:
+        bundles = LiveBundles(state.settings.mlruns_dir, state.settings.onnx_threads)
+        once = Worker(state, bundles, state.ids())
+        if not once.hold_lease():
+            raise Conflict("Another worker is at work.", "Let it, or stop it first.", code="worker_busy")
+        once.run_until_idle(lambda done: tell(done.folded, done.customers))
+        once.rest()
+
+
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSONL.")],
+    column: Annotated[list[str], typer.Option("--map", help="OURS=THEIRS, once for each column.")] = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Bring recorded events into the log, with the times at which they became known; again is no harm."""
+    mapping = dict(_pair(one) for one in column)
+    with _open() as state, _progress("events read") as tell:
+        read, new = import_events(state.log, read_events(file, mapping), state.clock(), tell)
+    print(json.dumps({"read": read, "new": new}) if as_json else f"{read} events read, {new} of them new")
+
+
+def _pair(given: str) -> tuple[str, str]:
+    ours, equals, theirs = given.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{given!r} must read OURS=THEIRS, such as user_id=CustomerID", param_hint="--map")
+    return ours, theirs
+
+
+@contextmanager
+def _progress(*counted: str) -> Iterator[Callable[..., None]]:
+    """Counts on stderr, in place on a terminal and only once, at the end, elsewhere."""
+    console, told = Console(stderr=True), ""
+
+    def tell(*counts: int) -> None:
+        nonlocal told
+        told = ", ".join(f"{count:,} {name}" for count, name in zip(counts, counted, strict=True))
+        status.update(told)
+
+    with console.status("") as status:
+        yield tell
+    if told:
+        console.print(told, style="dim")
+
+
+@app.command("export")
+def export_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    as_of: Annotated[str | None, typer.Option(help="A moment, ISO 8601; missing: now.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write events, feedback, verdicts and conclusions as Parquet."""
+    with _open() as state:
+        rows = export(state, folder, None if as_of is None else moment_of("as_of", as_of))
+    if as_json:
+        print(json.dumps({"folder": str(folder), "rows": rows}))
+    else:
+        print(f"{folder}: " + ", ".join(f"{count} {name}" for name, count in rows.items()))
+
+
+@app.command("rebuild")
+def rebuild_command(as_json: AsJson = False) -> None:
+    """Delete all that was folded from the log and fold it again."""
+    with _open() as state:
+        rows = rebuild(state)
+    print(json.dumps({"folded": rows}) if as_json else f"{rows} rows of the log folded")
+
+
+@keys_app.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="Whose key it is.")],
+    scope: Annotated[list[str], typer.Option(help=f"Once for each of {', '.join(keys.SCOPES)}.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and show it, once."""
+    with _open() as state:
+        made, whole = keys.create(state.service, name, scope, state.clock())
+    if as_json:
+        print(json.dumps({**_described(made), "key": whole}))
+    else:
+        print(f"{whole}\nKeep it: it is not shown again. To take it back: python -m service keys revoke {made.key_id}")
+
+
+@keys_app.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """All keys, the revoked ones too; never their secrets."""
+    with _open() as state:
+        found = [_described(key) for key in keys.all_keys(state.service)]
+    if as_json:
+        print(json.dumps(found))
+        return
+    table = Table(*(column.replace("_", " ") for column in ("key_id", "name", "scopes", "created_at", "last_used_at",
+                                                            "revoked_at")))  # fmt: skip
+    for key in found:
+        table.add_row(*(" ".join(v) if isinstance(v, list) else v or "" for v in key.values()))
+    Console().print(table)
+
+
+@keys_app.command("revoke")
+def revoke_key(key_id: Annotated[str, typer.Argument()], as_json: AsJson = False) -> None:
+    """End a key, at once."""
+    with _open() as state:
+        keys.revoke(state.service, key_id, state.clock())
+    print(json.dumps({"key_id": key_id, "revoked": True}) if as_json else f"{key_id} is revoked")
+
+
+def _described(key: keys.Key) -> dict[str, str | list[str] | None]:
+    def when(moment: int | None) -> str | None:
+        return None if moment is None else format_time(moment)
+
+    return {
+        "key_id": key.key_id, "name": key.name, "scopes": sorted(key.scopes), "created_at": when(key.created_at),
+        "last_used_at": when(key.last_used_at), "revoked_at": when(key.revoked_at),
+    }  # fmt: skip
+
+
+def _settings(**given: str | int | None) -> Settings:
+    """From the environment, with what the command line says over it."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        for one in error.errors():
+            name = "_".join(map(str, one["loc"])).upper()
+            print(f"JOURNEY_{name} {str(one['input'])[:80]!r}: {one['msg']}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    logs.configure(settings.log_level)
+    return settings
+
+
+@contextmanager
+def _open() -> Iterator[State]:
+    with _failing_clearly(), open_state(_settings(), system_clock, random_id) as state:
+        yield state
+
+
+@contextmanager
+def _failing_clearly() -> Iterator[None]:
+    """A foreseen error is one line on stderr and exit code 2, not a traceback."""
+    try:
+        yield
+    except Problem as problem:
+        allowed = f" Allowed: {', '.join(problem.allowed)}." if problem.allowed else ""
+        print(f"{problem.message} {problem.fix}{allowed}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    except (CatalogueError, EventLogError, OSError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _start_worker() -> subprocess.Popen[bytes]:
+    """The child ends with us, however we end: its standard input closes."""
+    return subprocess.Popen([sys.executable, "-m", "service", "worker", "--with-parent"], stdin=subprocess.PIPE)
+
+
+def _end_worker(child: subprocess.Popen[bytes]) -> None:
+    if child.stdin is not None:
+        child.stdin.close()
+    try:
+        child.wait(WORKER_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _stop_at_end_of_input(stop: threading.Event) -> None:
+    sys.stdin.buffer.read()
+    stop.set()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""Who may call: keys with scopes, and reviewers' sessions."""

@@ -1,0 +1,142 @@
+"""Keys: made, verified, revoked; a key has the scopes it was given and no others.
+
+A key reads `ji_<key id>_<64 hex digits>`; it is shown once. Sessions of reviewers are in sessions.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from sqlalchemy import Row
+
+from models.journey.event import SECOND, Micros
+from service.access import store
+from service.database import Database
+from service.errors import Forbidden, Invalid, NotFound, Unauthorized
+from service.state import State, state_of
+
+SCOPES = ("ingest", "read", "provisional", "review", "admin")
+"""Send events; read insights; see what still waits for a person; review; manage."""
+
+MAX_NAME = 80
+USED_EVERY: Micros = 60 * SECOND
+"""`last_used_at` is exact to a minute, so that using a key seldom writes."""
+
+_FORM = re.compile(r"ji_([0-9a-f]{12})_([0-9a-f]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Who calls, and what they may."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+    created_at: Micros
+    revoked_at: Micros | None
+    last_used_at: Micros | None
+
+
+def create(database: Database, name: str, scopes: Sequence[str], now: Micros) -> tuple[Key, str]:
+    """Make a key; the second value is the whole key, never to be seen again. Raises Invalid."""
+    name = name.strip()
+    if not 0 < len(name) <= MAX_NAME:
+        raise Invalid(f"A key's name has 1 to {MAX_NAME} characters.", "Choose another name.", field="name", value=name)
+    for scope in scopes:
+        if scope not in SCOPES:
+            raise Invalid(f"There is no scope {scope!r}.", "Choose allowed ones.", field="scope", value=scope,
+                          allowed=SCOPES)  # fmt: skip
+    if not scopes:
+        raise Invalid("A key needs at least one scope.", "Choose allowed ones.", field="scope", allowed=SCOPES)
+    key_id, secret = secrets.token_hex(6), secrets.token_hex(32)
+    ordered = [scope for scope in SCOPES if scope in scopes]
+    with database.write() as connection:
+        store.add(connection, key_id, name, _hash(secret), ordered, now)
+    return Key(key_id, name, frozenset(ordered), now, None, None), f"ji_{key_id}_{secret}"
+
+
+def verify(database: Database, whole: str, now: Micros) -> Key | None:
+    """The key in force behind these characters, or None. The secret is compared in constant time."""
+    form = _FORM.fullmatch(whole)
+    if form is None:
+        return None
+    with database.read() as connection:
+        row = store.find(connection, form[1])
+    expected = row.hash if row else _hash("")
+    if not hmac.compare_digest(_hash(form[2]), expected) or row is None or row.revoked_at is not None:
+        return None
+    if row.last_used_at is None or now - row.last_used_at >= USED_EVERY:
+        with database.write() as connection:
+            store.used(connection, row.key_id, now)
+    return _key(row)
+
+
+def revoke(database: Database, key_id: str, now: Micros) -> None:
+    """From now on the key is unknown. Raises NotFound."""
+    with database.write() as connection:
+        if not store.revoke(connection, key_id, now):
+            raise NotFound(f"No key {key_id!r} is in force.", "See `python -m service keys list`.", code="unknown_key",
+                           field="key_id", value=key_id)  # fmt: skip
+
+
+def all_keys(database: Database) -> list[Key]:
+    """Every key ever made, oldest first."""
+    with database.read() as connection:
+        return [_key(row) for row in store.all_keys(connection)]
+
+
+def credentials(request: Request) -> list[str]:
+    """What the headers offer as a key: Bearer, or the user of Basic (as tracking clients send their write key)."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return [value.strip()]
+    if scheme.lower() == "basic":
+        try:
+            return [base64.b64decode(value, validate=True).decode().partition(":")[0]]
+        except (binascii.Error, UnicodeDecodeError):
+            return []
+    return []
+
+
+def authorize(state: State, offered: Sequence[str], *scopes: str) -> Key:
+    """The first offered key that is in force and has one of these scopes. Raises Unauthorized or Forbidden."""
+    challenge = {"WWW-Authenticate": 'Bearer realm="journey-insight"'}
+    if not any(offered):
+        raise Unauthorized("No key was sent.", "Send it as 'Authorization: Bearer KEY'.", code="key_missing",
+                           headers=challenge)  # fmt: skip
+    found = [key for key in (verify(state.service, one, state.clock()) for one in offered) if key]
+    if not found:
+        raise Unauthorized("This key is not in force.", "Make one with `python -m service keys create`.",
+                           code="key_unknown", headers=challenge)  # fmt: skip
+    for key in found:
+        if key.scopes & set(scopes):
+            return key
+    raise Forbidden(f"This key lacks scope {' or '.join(map(repr, scopes))}.", "Use a key that has it.",
+                    code="scope_missing", field="scope", allowed=scopes)  # fmt: skip
+
+
+def require(*scopes: str) -> Callable[[Request], Key]:
+    """FastAPI dependency: the key of the request, which has at least one of these scopes."""
+
+    def key_of(request: Request) -> Key:
+        return authorize(state_of(request), credentials(request), *scopes)
+
+    return key_of
+
+
+def _key(row: Row[Any]) -> Key:
+    scopes = frozenset(row.scopes.split())
+    return Key(row.key_id, row.name, scopes, row.created_at, row.revoked_at, row.last_used_at)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,45 @@
+"""The HTTP service: the one place where its parts meet. It answers requests; folding and concluding is the worker's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from service import errors, health
+from service.clock import Clock, Ids, random_id, system_clock
+from service.events.routes import router as events_router
+from service.insights.routes import router as insights_router
+from service.live.bundles import LiveBundles
+from service.logs import RequestLog
+from service.reviews.routes import router as reviews_router
+from service.settings import Settings
+from service.state import open_state
+
+
+def create_app(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    bundles: LiveBundles | None = None,
+    ids: Ids = random_id,
+) -> FastAPI:
+    """The whole service on one data folder. Databases are opened and migrated when the app starts, not here."""
+    live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with open_state(settings, clock, ids) as state:
+            app.state.service = state
+            live.now()
+            yield
+
+    app = FastAPI(title="Journey Insight", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.bundles = live
+    app.state.ids = ids
+    errors.install(app)
+    app.add_middleware(RequestLog, ids=ids)
+    for router in (health.router, events_router, insights_router, reviews_router):
+        app.include_router(router)
+    return app

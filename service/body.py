@@ -1,0 +1,83 @@
+"""A request's body as bytes: read up to a limit, gunzipped up to the same limit, whatever its Content-Type says.
+
+Parses nothing but the check of a pydantic model; what the bytes mean is the caller's part.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from service.errors import BadRequest, TooLarge, Unsupported, invalid_body
+
+Model = TypeVar("Model", bound=BaseModel)
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The body after gunzip. Raises TooLarge once the limit is passed, Unsupported, or BadRequest when cut short."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > limit_bytes:
+            raise too_large(limit_bytes)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in ("identity", ""):
+        return bytes(received)
+    if encoding in ("gzip", "x-gzip"):
+        return gunzip(bytes(received), limit_bytes)
+    raise Unsupported(f"Content-Encoding {encoding[:40]!r} is not understood.", "Send gzip, or no encoding.",
+                      field="Content-Encoding", value=encoding, allowed=("gzip", "identity"))  # fmt: skip
+
+
+def gunzip(data: bytes, limit_bytes: int) -> bytes:
+    """Gunzip, all members, never making more than `limit_bytes` (and one) of output.
+
+    >>> import gzip
+    >>> gunzip(gzip.compress(b"a") + gzip.compress(b"b"), 10)
+    b'ab'
+    """
+    found = bytearray()
+    while data:
+        member = zlib.decompressobj(_GZIP)
+        try:
+            found += member.decompress(data, limit_bytes + 1 - len(found))
+        except zlib.error:
+            raise BadRequest("The body is labelled gzip but is none.", "Gzip it, or drop Content-Encoding.",
+                             code="no_gzip") from None  # fmt: skip
+        if len(found) > limit_bytes:
+            raise too_large(limit_bytes)
+        if not member.eof:
+            raise BadRequest("The gzipped body is cut short.", "Send it again, whole.", code="cut_short")
+        data = member.unused_data
+    return bytes(found)
+
+
+def too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit_bytes} bytes.", "Send less at once.", field="body",
+                    allowed=(f"at most {limit_bytes} bytes after gunzip",))  # fmt: skip
+
+
+async def read_model(request: Request, model: type[Model], limit_bytes: int) -> Model:
+    """The body as a pydantic model. Raises Invalid naming the first field that is wrong."""
+    body = await read_body(request, limit_bytes)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        if errors[0]["type"] == "json_invalid":
+            raise no_json() from None
+        raise invalid_body(errors) from None
+
+
+def no_json() -> BadRequest:
+    return BadRequest("The body is no JSON.", "Send one JSON object in UTF-8.", code="no_json", field="body")
+
+
+def documented(model: type[BaseModel]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body itself."""
+    schema = model.model_json_schema(ref_template=f"#/components/schemas/{model.__name__}/$defs/{{model}}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -1,0 +1,1 @@
+"""Customers: who an id stands for, and their journeys."""

@@ -1,0 +1,103 @@
+"""`python -m service export`: events, feedback, verdicts and conclusions as of a moment, as a folder of Parquet files.
+
+The folder appears whole or not at all. Training reads it; nothing of it is read back here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from models.journey.event import Micros
+from models.journey.eventlog import write_events
+from service.customers.store import feedback_rows
+from service.errors import Conflict
+from service.events import projector
+from service.events.store import events_until
+from service.insights.conclude import moment
+from service.insights.store import conclusion_rows
+from service.reviews.store import verdict_rows
+from service.state import State
+
+_TEXT, _TIME = pa.string(), pa.timestamp("us", tz="UTC")
+ROWS_PER_GROUP = 50_000
+
+FEEDBACK = pa.schema(
+    [
+        ("feedback_id", _TEXT), ("customer_id", _TEXT), ("said_at", _TIME), ("known_at", _TIME), ("channel", _TEXT),
+        ("text", _TEXT), ("rating", pa.int8()),
+    ]
+)  # fmt: skip
+VERDICTS = pa.schema(
+    [
+        ("verdict_id", _TEXT), ("feedback_id", _TEXT), ("customer_id", _TEXT), ("said_at", _TIME), ("channel", _TEXT),
+        ("text", _TEXT), ("rating", pa.int8()), ("answer", _TEXT), ("emotions", pa.list_(_TEXT)),
+        ("intensity", pa.int8()), ("note", _TEXT), ("reviewer", _TEXT), ("claimed_at", _TIME), ("decided_at", _TIME),
+        ("conclusion_id", _TEXT), ("model_answer", _TEXT), ("model_confidence", pa.float64()),
+        ("model_answer_shown", pa.bool_()), ("guideline_version", _TEXT), ("version", pa.int64()), ("digest", _TEXT),
+        ("flags", pa.list_(_TEXT)), ("chance_of_review", pa.float64()),
+    ]
+)  # fmt: skip
+CONCLUSIONS = pa.schema(
+    [
+        ("conclusion_id", _TEXT), ("customer_id", _TEXT), ("kind", _TEXT), ("subject", _TEXT), ("version", pa.int64()),
+        ("digest", _TEXT), ("concluded_at", _TIME), ("decision", _TEXT), ("decided_by", _TEXT), ("stored", _TEXT),
+        ("superseded_at", _TIME),
+    ]
+)  # fmt: skip
+
+
+def export(state: State, folder: Path, as_of: Micros | None = None) -> dict[str, int]:
+    """Write the folder, as of now if no moment is given; says how many rows each file holds.
+
+    Raises Conflict where the folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Conflict(f"{folder} exists and is not empty.", "Name a new folder.", code="folder_taken", field="DIR",
+                       value=str(folder))  # fmt: skip
+    projector.fold_all(state)
+    if as_of is None:
+        with state.service.read() as connection:
+            as_of = moment(connection, state)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{state.ids()}.partial")
+    partial.mkdir()
+    try:
+        rows = _write_all(state, partial, as_of)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial)
+        raise
+    return rows
+
+
+def _write_all(state: State, folder: Path, as_of: Micros) -> dict[str, int]:
+    said = (asdict(one) for one in feedback_rows(state.service, as_of))
+    return {
+        "events": write_events(folder / "events.parquet", events_until(state.log, as_of)),
+        "feedback": _write(folder / "feedback.parquet", FEEDBACK, said),
+        "verdicts": _write(folder / "verdicts.parquet", VERDICTS, _verdicts(state, as_of)),
+        "conclusions": _write(folder / "conclusions.parquet", CONCLUSIONS, conclusion_rows(state.service, as_of)),
+    }
+
+
+def _verdicts(state: State, as_of: Micros) -> Iterator[Mapping[str, Any]]:
+    with state.service.read() as connection:
+        yield from verdict_rows(connection, as_of)
+
+
+def _write(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Columns of the schema, in groups of rows, so that memory stays flat."""
+    source, written = iter(rows), 0
+    with pa.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        while group := list(islice(source, ROWS_PER_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema))
+            written += len(group)
+    return written

@@ -1,0 +1,1 @@
+"""Insights: concluded, kept and answered; feedback in; stateless predictions."""

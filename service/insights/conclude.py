@@ -1,0 +1,176 @@
+"""Conclude: from what is stored of some customers to conclusions about their words and an insight about each.
+
+Looks first, thinks without any lock, and writes only where nothing changed meanwhile; where something did, the customer
+stays pending and comes again. What a person has answered is never concluded again by the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Row
+
+from models.bundle import Bundle, NoBundle
+from models.insight import Conclusion, Insight
+from models.journey.assembly import Feedback
+from models.journey.event import Micros
+from models.journey.journeys import Journeys
+from service.customers import store as customers
+from service.events import projector
+from service.insights import store
+from service.insights.shape import body_of
+from service.live.bundles import Live
+from service.state import State
+
+TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is stored of some customers at one moment, read in one transaction."""
+
+    as_of: Micros
+    revisions: Mapping[str, int]
+    gone: tuple[str, ...]
+    journeys: Journeys
+    said: Mapping[str, Sequence[Feedback]]
+    current: Mapping[str, Row[Any]]
+    bundle: Bundle
+
+
+@dataclass
+class Thought:
+    """What the bundle concludes from what is known."""
+
+    insights: Sequence[Insight]
+    feelings: dict[str, Conclusion] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much was concluded."""
+
+    customers: int = 0
+    feedback: int = 0
+
+
+def conclude(state: State, live: Live, customer_ids: Sequence[str]) -> Work:
+    """Conclude these customers and keep the result."""
+    with state.service.read() as connection:
+        known = look(connection, state, live, customer_ids)
+    thought = think(known, state, live)
+    with state.service.write() as connection:
+        return _keep(connection, state, live, known, thought)
+
+
+def refresh(connection: Connection, customer_id: str, *, state: State, live: Live, at: Micros) -> None:
+    """Rewrite one customer's insight in the caller's writing transaction: a verdict has just superseded something.
+
+    Words that have no conclusion yet get one; what another version concluded is left to the worker.
+    """
+    store.touch(connection, customer_id)
+    known = look(connection, state, live, [customer_id], max(at, moment(connection, state)))
+    thought = think(known, state, live, anew=False)
+    for insight in thought.insights:
+        write(connection, state, live, known, thought, insight)
+
+
+def moment(connection: Connection, state: State) -> Micros:
+    """Now; but never before the newest event that was folded, even where the clock was set back."""
+    return max(state.clock(), projector.position(connection).received_at)
+
+
+def look(
+    connection: Connection, state: State, live: Live, customer_ids: Sequence[str], at: Micros | None = None
+) -> Known:
+    """Read all that concluding these customers needs; `at` is the moment to conclude as of, if not now."""
+    living = customers.living(connection, customer_ids)
+    here = [customer for customer in dict.fromkeys(customer_ids) if customer in living]
+    said = customers.feedback_of(connection, here)
+    return Known(
+        as_of=moment(connection, state) if at is None else at,
+        revisions=store.revisions(connection, customer_ids),
+        gone=tuple(customer for customer in customer_ids if customer not in living),
+        journeys=customers.journeys_of(connection, here),
+        said=said,
+        current=store.current_about(connection, [one.feedback_id for all_said in said.values() for one in all_said]),
+        bundle=live.bundle or NoBundle(customers.touchpoint_counts(connection)),
+    )
+
+
+def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thought:
+    """Conclude words that have no conclusion yet or (`anew`) one of another version of the model; then the insights."""
+    feelings: dict[str, Conclusion] = {}
+    for customer in known.journeys.customers:
+        due = [one for one in known.said.get(customer, ()) if _due(known.current.get(one.feedback_id), live, anew)]
+        for first in range(0, len(due), TEXTS_AT_ONCE):
+            texts = due[first : first + TEXTS_AT_ONCE]
+            found = known.bundle.conclude_feedback(texts, state.settings.policy)
+            feelings |= {one.feedback_id: conclusion for one, conclusion in zip(texts, found, strict=True)}
+    latest = [_latest(known, feelings, customer) for customer in known.journeys.customers]
+    as_of = np.full(len(known.journeys), known.as_of, dtype=np.int64)
+    return Thought(known.bundle.insights(known.journeys, as_of, latest, live.model, state.settings.policy), feelings)
+
+
+def _due(row: Row[Any] | None, live: Live, anew: bool) -> bool:
+    return row is None or (anew and row.decided_by == "model" and row.version != live.model.version)
+
+
+def _latest(known: Known, feelings: Mapping[str, Conclusion], customer: str) -> Conclusion | None:
+    """The conclusion about the last words that could be seen at `as_of`."""
+    one = latest_of(known.said.get(customer, ()), known.as_of)
+    if one is None:
+        return None
+    return feelings.get(one.feedback_id) or store.restored(known.current[one.feedback_id])
+
+
+def latest_of(said: Sequence[Feedback], as_of: Micros) -> Feedback | None:
+    """The last of these words, in order of time, that had been said and were known at `as_of`."""
+    return next((one for one in reversed(said) if one.said_at <= as_of and one.known_at <= as_of), None)
+
+
+def _keep(connection: Connection, state: State, live: Live, known: Known, thought: Thought) -> Work:
+    """Write each customer about whom nothing became known and nothing was concluded since we looked."""
+    revisions = store.revisions(connection, list(known.revisions))
+    current = store.current_about(connection, list(thought.feelings))
+    for customer in known.gone:
+        if revisions.get(customer) == known.revisions.get(customer):
+            store.remove_customer(connection, customer)
+    kept = texts = 0
+    for insight in thought.insights:
+        customer = insight.customer_id
+        same_words = all(_id(current, one) == _id(known.current, one) for one in new_words(known, thought, customer))
+        if revisions.get(customer) == known.revisions[customer] and same_words:
+            texts += write(connection, state, live, known, thought, insight)
+            kept += 1
+    return Work(kept, texts)
+
+
+def write(connection: Connection, state: State, live: Live, known: Known, thought: Thought, insight: Insight) -> int:
+    """Write one customer's new conclusions and insight; says how many conclusions."""
+    customer = insight.customer_id
+    new = new_words(known, thought, customer)
+    for one in new:
+        conclusion = thought.feelings[one.feedback_id]
+        store.add(connection, state.ids(), customer, one.feedback_id, conclusion, live.model, known.as_of)
+    for one in known.said.get(customer, ()):
+        row = known.current.get(one.feedback_id)
+        if row is not None and row.customer_id != customer:
+            store.move(connection, one.feedback_id, customer)
+    due = state.settings.review_due_hours
+    store.put_insight(connection, insight, body_of(insight, due), body_of(insight, due, provisional=True))
+    store.concluded(connection, customer, known.revisions[customer])
+    return len(new)
+
+
+def new_words(known: Known, thought: Thought, customer: str) -> list[Feedback]:
+    """The words of this customer that were concluded just now."""
+    return [one for one in known.said.get(customer, ()) if one.feedback_id in thought.feelings]
+
+
+def _id(current: Mapping[str, Row[Any]], one: Feedback) -> str | None:
+    row = current.get(one.feedback_id)
+    return row.conclusion_id if row else None

@@ -1,0 +1,243 @@
+"""What was concluded: every conclusion about a feeling, the superseded ones too, and each customer's newest insight.
+
+At most one conclusion about a feedback is current. Knows tables and JSON, no model and no HTTP. A case is a current
+conclusion decided `review` by the model; there is no table of cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    delete,
+    func,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.sqlite import insert
+
+from models.insight import Conclusion, Insight, ModelVersion
+from models.journey.event import Micros
+from service.database import Database, holds, metadata
+from service.events.folded import customers
+
+conclusions = Table(
+    "conclusions",
+    metadata,
+    Column("conclusion_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False, index=True),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("digest", String),
+    Column("concluded_at", BigInteger, nullable=False),
+    Column("decision", String, nullable=False),
+    Column("decided_by", String, nullable=False),
+    Column("stored", Text, nullable=False),
+    Column("superseded_at", BigInteger),
+    **holds(exported="all rows of the customer", erased="all rows of the customer are deleted"),
+)
+"""`subject` is the feedback's id; `stored` is Conclusion.stored() as JSON; `superseded_at` is null while current."""
+
+Index("conclusions_current", conclusions.c.subject, unique=True, sqlite_where=text("superseded_at IS NULL"))
+SUBJECTS_PER_QUERY = 10_000
+_WAITING = "superseded_at IS NULL AND decision = 'review' AND decided_by = 'model'"
+Index("conclusions_waiting", conclusions.c.concluded_at, conclusions.c.conclusion_id, sqlite_where=text(_WAITING))
+
+insights = Table(
+    "insights",
+    metadata,
+    Column("customer_id", String, primary_key=True),
+    Column("as_of", BigInteger, nullable=False, index=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("provisional_body", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False, index=True),
+    Column("digest", String),
+    **holds(exported="the customer's row", erased="the customer's row is deleted"),
+)
+"""`body` and `provisional_body` are the answer's bytes, ready to be sent."""
+
+
+def get_conclusion(connection: Connection, conclusion_id: str) -> Row[Any] | None:
+    """The row, current or superseded."""
+    return connection.execute(select(conclusions).where(conclusions.c.conclusion_id == conclusion_id)).first()
+
+
+def current_waiting(connection: Connection, limit: int, offset: int = 0) -> Sequence[Row[Any]]:
+    """Conclusions that wait for a person, oldest first."""
+    waiting = select(conclusions).where(text(_WAITING))
+    ordered = waiting.order_by(conclusions.c.concluded_at, conclusions.c.conclusion_id)
+    return connection.execute(ordered.limit(limit).offset(offset)).all()
+
+
+def count_waiting(connection: Connection) -> int:
+    """How many conclusions wait for a person."""
+    return connection.execute(select(func.count()).select_from(conclusions).where(text(_WAITING))).scalar_one()
+
+
+def current_about(connection: Connection, subjects: Sequence[str]) -> dict[str, Row[Any]]:
+    """The current conclusion about each of these feedbacks, by feedback id."""
+    found: dict[str, Row[Any]] = {}
+    for first in range(0, len(subjects), SUBJECTS_PER_QUERY):
+        some = conclusions.c.subject.in_(subjects[first : first + SUBJECTS_PER_QUERY])
+        rows = connection.execute(select(conclusions).where(some, conclusions.c.superseded_at.is_(None)))
+        found |= {row.subject: row for row in rows}
+    return found
+
+
+def concluded_at(connection: Connection, subject: str, as_of: Micros) -> Conclusion | None:
+    """What stood about one feedback at `as_of`; where the worker came to it only later, its first conclusion.
+
+    The first is always the model's, made from the words alone, so nothing of a later verdict is told.
+    """
+    about = select(conclusions).where(conclusions.c.subject == subject).order_by(conclusions.c.concluded_at)
+    rows = connection.execute(about.order_by(conclusions.c.superseded_at.nulls_last())).all()
+    stood = [r for r in rows if r.concluded_at <= as_of and (r.superseded_at is None or r.superseded_at > as_of)]
+    first = next((row for row in rows if row.decided_by == "model"), None)
+    row = stood[-1] if stood else first
+    return restored(row) if row is not None else None
+
+
+def restored(row: Row[Any]) -> Conclusion:
+    """The conclusion that a row holds."""
+    return Conclusion.restore(msgspec.json.decode(row.stored))
+
+
+def add(
+    connection: Connection, new_id: str, customer_id: str, subject: str, conclusion: Conclusion, model: ModelVersion,
+    at: Micros,
+) -> str:  # fmt: skip
+    """Write what the model concludes about a feedback, in place of what it concluded before."""
+    _end_current(connection, subject, at)
+    return _insert(connection, new_id, customer_id, subject, conclusion, model.version, model.digest, at)
+
+
+def supersede(connection: Connection, conclusion_id: str, conclusion: Conclusion, at: Micros, *, new_id: str) -> str:
+    """Put `conclusion` in place of the current one about the same feedback; returns the new row's id.
+
+    `conclusion_id` may itself be superseded by now (another bundle went live meanwhile): what a person answers is the
+    feedback, so it is its current conclusion that ends, and nothing a person did is lost. Call `answer.refresh` in the
+    same transaction. Raises KeyError when there is no such conclusion.
+    """
+    row = get_conclusion(connection, conclusion_id)
+    if row is None:
+        raise KeyError(conclusion_id)
+    current = current_about(connection, [row.subject]).get(row.subject, row)
+    _end_current(connection, row.subject, at)
+    return _insert(
+        connection, new_id, current.customer_id, row.subject, conclusion, current.version, current.digest, at
+    )
+
+
+def move(connection: Connection, subject: str, customer_id: str) -> None:
+    """The feedback belongs to another customer now: a device was joined."""
+    connection.execute(update(conclusions).where(conclusions.c.subject == subject).values(customer_id=customer_id))
+
+
+def _end_current(connection: Connection, subject: str, at: Micros) -> None:
+    current = and_(conclusions.c.subject == subject, conclusions.c.superseded_at.is_(None))
+    connection.execute(update(conclusions).where(current).values(superseded_at=at))
+
+
+def _insert(
+    connection: Connection, new_id: str, customer_id: str, subject: str, conclusion: Conclusion, version: int,
+    digest: str | None, at: Micros,
+) -> str:  # fmt: skip
+    row = {
+        "conclusion_id": new_id, "customer_id": customer_id, "kind": conclusion.kind, "subject": subject,
+        "version": version, "digest": digest, "concluded_at": at, "decision": conclusion.decision.value,
+        "decided_by": conclusion.decided_by, "stored": msgspec.json.encode(conclusion.stored()).decode(),
+    }  # fmt: skip
+    connection.execute(insert(conclusions), row)
+    return new_id
+
+
+def get_insight(connection: Connection, customer_id: str) -> Row[Any] | None:
+    return connection.execute(select(insights).where(insights.c.customer_id == customer_id)).first()
+
+
+def put_insight(connection: Connection, insight: Insight, body: bytes, provisional_body: bytes) -> None:
+    """Write a customer's newest insight over the one before."""
+    row: dict[str, Any] = {
+        "as_of": insight.as_of, "body": body, "provisional_body": provisional_body,
+        "version": insight.model.version, "digest": insight.model.digest,
+    }  # fmt: skip
+    new = insert(insights).values(customer_id=insight.customer_id, **row)
+    connection.execute(new.on_conflict_do_update(index_elements=["customer_id"], set_=row))
+
+
+def remove_customer(connection: Connection, customer_id: str) -> None:
+    """This id stands for nobody any more: it was joined to another customer."""
+    connection.execute(delete(insights).where(insights.c.customer_id == customer_id))
+    connection.execute(delete(customers).where(customers.c.customer_id == customer_id))
+
+
+def forget_insights(connection: Connection) -> None:
+    """Delete what can be concluded again."""
+    connection.execute(delete(insights))
+
+
+def pending(connection: Connection, limit: int) -> list[str]:
+    """Customers of whom something became known since they were last concluded, longest waiting first."""
+    waiting = select(customers.c.customer_id).where(customers.c.revision > customers.c.concluded_revision)
+    return list(connection.execute(waiting.order_by(customers.c.changed_at).limit(limit)).scalars())
+
+
+def outdated(connection: Connection, version: int, older_than: Micros, limit: int) -> list[str]:
+    """Customers whose insight is of another version, or from before `older_than`."""
+    # One search each: SQLite would answer "version != ?" by reading every row.
+    for which in (insights.c.version < version, insights.c.version > version, insights.c.as_of < older_than):
+        found = connection.execute(select(insights.c.customer_id).where(which).limit(limit)).scalars().all()
+        if found:
+            return list(found)
+    return []
+
+
+def revisions(connection: Connection, customer_ids: Sequence[str]) -> dict[str, int]:
+    """What is known of each customer, as a count that grows."""
+    wanted = select(customers.c.customer_id, customers.c.revision).where(customers.c.customer_id.in_(customer_ids))
+    return {row.customer_id: row.revision for row in connection.execute(wanted)}
+
+
+def touch(connection: Connection, customer_id: str) -> int:
+    """Something of the customer changed; returns the new revision."""
+    mine = customers.c.customer_id == customer_id
+    connection.execute(update(customers).where(mine).values(revision=customers.c.revision + 1))
+    return revisions(connection, [customer_id]).get(customer_id, 0)
+
+
+def concluded(connection: Connection, customer_id: str, revision: int) -> None:
+    """The insight now says all that was known at `revision`."""
+    mine = customers.c.customer_id == customer_id
+    connection.execute(update(customers).where(mine).values(concluded_revision=revision))
+
+
+def conclusion_rows(database: Database, as_of: Micros, batch: int = 5_000) -> Iterator[Mapping[str, Any]]:
+    """Every conclusion made at or before `as_of`, for export; what superseded it later is not told."""
+    last = (-1, "")
+    key = (conclusions.c.concluded_at, conclusions.c.conclusion_id)
+    while True:
+        later = (key[0] > last[0]) | ((key[0] == last[0]) & (key[1] > last[1]))
+        wanted = select(conclusions).where(key[0] <= as_of, later).order_by(*key).limit(batch)
+        with database.read() as connection:
+            rows = connection.execute(wanted).all()
+        if not rows:
+            return
+        for row in rows:
+            ended = row.superseded_at if row.superseded_at is not None and row.superseded_at <= as_of else None
+            yield {**row._mapping, "superseded_at": ended}
+        last = (rows[-1].concluded_at, rows[-1].conclusion_id)

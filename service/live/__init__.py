@@ -1,0 +1,1 @@
+"""Which bundle is live, and swapping it while the service runs."""

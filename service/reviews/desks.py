@@ -1,0 +1,37 @@
+"""A reviewer's desk, set up for one request: a transaction, the moment, the rules, and how insights are renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Connection
+
+from models.review import ReviewPolicy
+from service.insights.conclude import moment, refresh
+from service.live.bundles import bundles_of
+from service.reviews.logic import Desk
+from service.state import state_of
+
+
+def review_policy() -> ReviewPolicy:
+    """FastAPI dependency: how people review. Replaced in `app.dependency_overrides` to review by other rules."""
+    return ReviewPolicy()
+
+
+PolicyOf = Annotated[ReviewPolicy, Depends(review_policy)]
+
+
+@contextmanager
+def open_desk(request: Request, reviewer: str, policy: ReviewPolicy, *, writes: bool = True) -> Iterator[Desk]:
+    """A desk inside one transaction; with `writes` it holds the write lock from its start."""
+    state = state_of(request)
+    live = bundles_of(request).now()
+
+    def renew(connection: Connection, customer_id: str) -> None:
+        refresh(connection, customer_id, state=state, live=live, at=moment(connection, state))
+
+    with state.service.write() if writes else state.service.read() as connection:
+        yield Desk(connection, reviewer, state.clock(), policy, state.ids, renew)

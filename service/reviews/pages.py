@@ -1,0 +1,246 @@
+"""The pages where people review: sign in, the queue, a case, the guideline. Everything works without JavaScript.
+
+Each action is a form: it is checked, done in one transaction, and answered with a redirect to the page that shows what
+is now. htmx follows the same redirects and swaps the part that changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from models.predictors.feedback import EMOTIONS
+from models.review import MAX_EMOTIONS, Answer, ReviewError, ReviewPolicy
+from service.access import sessions
+from service.access.sessions import Person
+from service.body import read_body
+from service.errors import BadRequest, Forbidden, Problem, Unauthorized
+from service.reviews import view
+from service.reviews.desks import PolicyOf, open_desk
+from service.reviews.logic import Desk
+from service.state import state_of
+from service.web.pages import page, wants_part
+
+router = APIRouter(prefix="/reviews", include_in_schema=False)
+
+FORM_BYTES = 65_536
+QUEUE_LINES = 12
+_HERE = Path(__file__).parent
+_SIGNED_OUT = "You have been signed out. Sign in again and go on; everything you answered is saved."
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a form sent."""
+
+    fields: dict[str, list[str]]
+
+    def one(self, name: str) -> str:
+        return self.fields.get(name, [""])[0]
+
+    def every(self, name: str) -> tuple[str, ...]:
+        return tuple(self.fields.get(name, ()))
+
+
+async def form_of(request: Request) -> Form:
+    """The form of this request. Raises BadRequest or TooLarge."""
+    body = await read_body(request, FORM_BYTES)
+    try:
+        return Form(parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=100))
+    except ValueError:
+        raise BadRequest("The form has too many fields.", "Open the page again.", code="bad_form") from None
+
+
+FormOf = Annotated[Form, Depends(form_of)]
+
+
+def signed_in(request: Request) -> Person | None:
+    """Who asks, if anybody is signed in."""
+    state = state_of(request)
+    with state.service.read() as connection:
+        return sessions.person_of(connection, request, state.clock())
+
+
+PersonOf = Annotated[Person | None, Depends(signed_in)]
+
+
+@router.get("")
+def queue(request: Request, person: PersonOf, policy: PolicyOf, why: str = "") -> Response:
+    """What waits; or the way in."""
+    if person is None:
+        return _sign_in_page(_SIGNED_OUT if why == "signed_out" else "")
+    with _reading(request, person, policy) as desk:
+        context = {
+            "counts": view.counts(desk),
+            "waiting": view.waiting(desk, QUEUE_LINES),
+            "holding": desk.holding() is not None,
+        }
+    return page(_HERE, "queue.html", {**context, "person": person, "policy": policy, "here": "queue", "trouble": ""})
+
+
+@router.post("/sign-in")
+def sign_in(request: Request, form: FormOf) -> Response:
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise Forbidden("This form came from another site.", "Open /reviews and sign in there.", code="csrf")
+    try:
+        token = sessions.sign_in(state_of(request), form.one("key"), form.one("name"))
+    except (Unauthorized, Forbidden, Problem) as error:
+        return _sign_in_page(_explain(error), name=form.one("name"), status=error.status)
+    answer = _see("/reviews")
+    sessions.remember(answer, token, request, state_of(request))
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, person: PersonOf, form: FormOf) -> Response:
+    state = state_of(request)
+    if person is not None:
+        sessions.check_form(person, form.one("csrf"))
+        with state.service.write() as connection:
+            sessions.sign_out(connection, request, state.clock())
+    answer = _see("/reviews")
+    sessions.forget(answer)
+    return answer
+
+
+@router.get("/guideline")
+def guideline(person: PersonOf, policy: PolicyOf) -> Response:
+    if person is None:
+        return _see("/reviews")
+    return page(_HERE, "guideline.html", {"person": person, "policy": policy, "here": "guideline"})
+
+
+@router.get("/case")
+def case(request: Request, person: PersonOf, policy: PolicyOf) -> Response:
+    """The case that this person holds, or why there is none. Claims nothing: reading a page changes nothing."""
+    if person is None:
+        return _to_sign_in(request)
+    with _reading(request, person, policy) as desk:
+        return _case_page(request, desk, person)
+
+
+@router.post("/next")
+def take_next(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    again = form.one("again") == "yes"
+    return _act(request, person, policy, form, lambda desk: desk.take_next(again=again))
+
+
+@router.post("/case/verdict")
+def verdict(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    """Answer the case, then take the next one, both in one transaction."""
+
+    def act(desk: Desk) -> None:
+        desk.answer(form.one("conclusion_id"), _answer(form), form.one("verdict_id")[:64] or desk.ids())
+        desk.take_next()
+
+    return _act(request, person, policy, form, act)
+
+
+@router.post("/case/skip")
+def skip(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    def act(desk: Desk) -> None:
+        desk.give_back(form.one("conclusion_id"), skipped=True, reason=form.one("reason"))
+        desk.take_next()
+
+    return _act(request, person, policy, form, act)
+
+
+@router.post("/case/release")
+def give_back(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    return _act(request, person, policy, form, lambda desk: desk.give_back(form.one("conclusion_id")), to="/reviews")
+
+
+@router.post("/case/renew")
+def renew(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    return _act(request, person, policy, form, lambda desk: desk.keep(form.one("conclusion_id")))
+
+
+@router.post("/case/undo")
+def undo(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    return _act(request, person, policy, form, lambda desk: desk.undo_last())
+
+
+def _act(
+    request: Request, person: Person | None, policy: ReviewPolicy, form: Form, act: Callable[[Desk], Any],
+    to: str = "/reviews/case",
+) -> Response:  # fmt: skip
+    """Do it in one transaction and go on; where it may not be done, show what is, with the reason above."""
+    try:
+        known = sessions.check_form(person, form.one("csrf") or request.headers.get("x-csrf-token", ""))
+    except (Unauthorized, Forbidden):
+        return _to_sign_in(request)
+    try:
+        with open_desk(request, known.name, policy) as desk:
+            act(desk)
+    except ReviewError as error:
+        with _reading(request, known, policy) as desk:
+            status = 422 if error.code == "invalid_verdict" else 409
+            return _case_page(request, desk, known, trouble=error.sentence, status=status)
+    return _see(to)
+
+
+@contextmanager
+def _reading(request: Request, person: Person, policy: ReviewPolicy) -> Iterator[Desk]:
+    with open_desk(request, person.name, policy, writes=False) as desk:
+        yield desk
+
+
+def _case_page(request: Request, desk: Desk, person: Person, *, trouble: str = "", status: int = 200) -> Response:
+    held = desk.holding()
+    counts = view.counts(desk)
+    context = {
+        "case": view.case_view(desk, held) if held else None,
+        "last": view.last_verdict(desk),
+        "counts": counts,
+        "skipped_left": 0 if held else _only_skipped(desk, counts),
+        "emotions": [emotion for emotion in EMOTIONS if emotion != "neutral"],
+        "max_emotions": MAX_EMOTIONS,
+        "person": person,
+        "policy": desk.policy,
+        "here": "case",
+        "trouble": trouble,
+    }
+    template = "case_part.html" if wants_part(request) else "case.html"
+    return page(_HERE, template, context, status)
+
+
+def _only_skipped(desk: Desk, counts: view.Counts) -> int:
+    """How many wait, if all that wait were skipped by this person; else 0."""
+    skipped = desk.skipped()
+    return skipped if skipped == counts.open else 0
+
+
+def _answer(form: Form) -> Answer:
+    intensity = form.one("intensity")
+    if intensity and not intensity.lstrip("-").isdecimal():
+        raise ReviewError("invalid_verdict", "Intensity is a whole number from -4 to 4.", field="intensity")
+    note = form.one("note").replace("\r\n", "\n").strip()
+    return Answer(form.one("answer"), form.every("emotions"), int(intensity) if intensity else None, note)
+
+
+def _sign_in_page(trouble: str, name: str = "", status: int = 200) -> Response:
+    return page(_HERE, "sign_in.html", {"trouble": trouble, "name": name, "person": None, "here": ""}, status)
+
+
+def _explain(error: Problem) -> str:
+    if error.code == "scope_missing":
+        return "This key may not review. Ask for one with the scope review."
+    if error.code in ("key_unknown", "key_missing"):
+        return "This key is not in force. Check that you copied all of it, or ask for a new one."
+    return f"{error.message} {error.fix}"
+
+
+def _to_sign_in(request: Request) -> Response:
+    where = "/reviews?why=signed_out"
+    return Response(status_code=401, headers={"HX-Redirect": where}) if wants_part(request) else _see(where)
+
+
+def _see(path: str) -> RedirectResponse:
+    return RedirectResponse(path, status_code=303)

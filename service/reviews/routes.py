@@ -1,0 +1,146 @@
+"""/v1/reviews: the queue, a claim and a verdict for programs, with a key that may review. The pages are in pages.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.journey.event import format_time
+from models.review import MAX_NAME, MAX_NOTE, Answer, ReviewError
+from service.access.keys import Key, require
+from service.body import documented, read_model
+from service.errors import Conflict, Invalid, NotFound, Problem
+from service.reviews import pages, view
+from service.reviews.desks import PolicyOf, open_desk
+from service.web import pages as web
+
+router = APIRouter()
+router.include_router(pages.router)
+router.include_router(web.router)
+
+BODY_BYTES = 65_536
+MOST_LISTED = 100
+
+_ReviewKey = Annotated[Key, Depends(require("review"))]
+
+
+class ByReviewer(BaseModel):
+    """Who reviews; the key's name where none is given."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    reviewer: str | None = Field(None, min_length=1, max_length=MAX_NAME, examples=["Ada"])
+
+
+class ClaimBody(ByReviewer):
+    """`again` also offers cases that this reviewer skipped."""
+
+    again: bool = False
+
+
+class VerdictBody(ByReviewer):
+    """A person's answer. Sent twice with one `verdict_id`, it counts once."""
+
+    answer: str = Field(examples=["negative"])
+    emotions: list[str] = Field(default_factory=list, examples=[["disappointment"]])
+    intensity: int | None = Field(None, examples=[-2])
+    note: str = Field("", max_length=MAX_NOTE)
+    verdict_id: str | None = Field(None, min_length=1, max_length=64)
+
+
+class ReleaseBody(ByReviewer):
+    """Back into the queue; with `skip`, and not to this reviewer again."""
+
+    skip: bool = False
+    reason: str = Field("", max_length=MAX_NOTE)
+
+
+async def claim_body(request: Request) -> ClaimBody:
+    return await read_model(request, ClaimBody, BODY_BYTES)
+
+
+async def verdict_body(request: Request) -> VerdictBody:
+    return await read_model(request, VerdictBody, BODY_BYTES)
+
+
+async def release_body(request: Request) -> ReleaseBody:
+    return await read_model(request, ReleaseBody, BODY_BYTES)
+
+
+@router.get("/v1/reviews", tags=["reviews"])
+def waiting(
+    request: Request,
+    key: _ReviewKey,
+    policy: PolicyOf,
+    limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+) -> dict[str, Any]:
+    """How many feelings wait for a person, and which: urgent first, then the longest wait."""
+    with open_desk(request, key.name, policy, writes=False) as desk:
+        listed = view.waiting(desk, limit, offset)
+        return {
+            "counts": view.counts(desk).to_dict(),
+            "waiting": [one.to_dict() for one in listed],
+            "next_offset": offset + limit if len(listed) == limit else None,
+        }
+
+
+@router.post("/v1/reviews/claim", tags=["reviews"], openapi_extra=documented(ClaimBody))
+def claim(
+    request: Request, key: _ReviewKey, policy: PolicyOf, body: Annotated[ClaimBody, Depends(claim_body)]
+) -> dict[str, Any]:
+    """Take the next case for a limited time; `case` is null where none is left for this reviewer."""
+    with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
+        found = desk.take_next(again=body.again)
+        return {"case": view.case_dict(desk, found) if found else None}
+
+
+@router.post("/v1/reviews/{conclusion_id}/verdict", tags=["reviews"], openapi_extra=documented(VerdictBody))
+def verdict(
+    conclusion_id: str,
+    request: Request,
+    key: _ReviewKey,
+    policy: PolicyOf,
+    body: Annotated[VerdictBody, Depends(verdict_body)],
+) -> dict[str, Any]:
+    """Answer a case. The insight says so at once."""
+    with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
+        answer = Answer(body.answer, tuple(body.emotions), body.intensity, body.note)
+        given = desk.answer(conclusion_id, answer, body.verdict_id or desk.ids())
+    return {
+        "verdict_id": given.verdict_id,
+        "conclusion_id": given.conclusion_id,
+        "reviewer": given.reviewer,
+        "answer": given.answer.polarity,
+        "decided_at": format_time(given.decided_at),
+        "model_answer_shown": given.model_answer_shown,
+        "guideline_version": given.guideline_version,
+    }
+
+
+@router.post("/v1/reviews/{conclusion_id}/release", tags=["reviews"], openapi_extra=documented(ReleaseBody))
+def release(
+    conclusion_id: str,
+    request: Request,
+    key: _ReviewKey,
+    policy: PolicyOf,
+    body: Annotated[ReleaseBody, Depends(release_body)],
+) -> dict[str, str]:
+    """Give a case back, or skip it."""
+    with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
+        desk.give_back(conclusion_id, skipped=body.skip, reason=body.reason)
+    return {"status": "open"}
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Let what the rules refuse leave as a problem: unknown 404, wrong 422, not now 409."""
+    try:
+        yield
+    except ReviewError as error:
+        kind: type[Problem] = {"not_waiting": NotFound, "invalid_verdict": Invalid}.get(error.code, Conflict)
+        raise kind(error.sentence, code=error.code, field=error.field, allowed=error.allowed) from None

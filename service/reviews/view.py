@@ -1,0 +1,208 @@
+"""What the pages and the JSON answers show of the queue and of one case. Reads; changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row
+
+from models.insight import FLAGS, Conclusion, Flag
+from models.journey.event import DAY, Micros, format_time
+from models.review import Status
+from service.insights.store import get_conclusion, restored
+from service.reviews import store
+from service.reviews.journey import Step, Timeline, span, timeline
+from service.reviews.logic import Desk, shows_model_answer
+
+EXCERPT = 140
+_SAYS_LITTLE = ("below_threshold", "no_promise")
+"""Flags that nearly every case has: told last, and on the list only where there is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """`open` waits for anybody, `urgent` are some of those, `claimed` is being read, `mine_today` (UTC) is decided."""
+
+    open: int
+    urgent: int
+    claimed: int
+    mine_today: int
+
+    def to_dict(self) -> dict[str, int]:
+        return {"open": self.open, "urgent": self.urgent, "claimed": self.claimed}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One line of the queue."""
+
+    conclusion_id: str
+    customer_id: str
+    feedback_id: str
+    excerpt: str
+    channel: str
+    waiting_since: Micros
+    waiting_for: str
+    urgent: bool
+    claimed: bool
+    flags: tuple[Flag, ...]
+
+    @property
+    def reasons(self) -> list[str]:
+        """The one or two most telling reasons."""
+        telling = [flag for flag in self.flags if flag.code not in _SAYS_LITTLE] or self.flags[:1]
+        return [flag.to_dict()["text"].rstrip(".") for flag in telling[:2]]
+
+    def to_dict(self) -> dict[str, Any]:
+        status: Status = "claimed" if self.claimed else "open"
+        return {
+            "conclusion_id": self.conclusion_id, "customer_id": self.customer_id, "feedback_id": self.feedback_id,
+            "channel": self.channel, "waiting_since": format_time(self.waiting_since), "status": status,
+            "urgent": self.urgent, "flags": [flag.to_dict() for flag in self.flags],
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a case is here, in a sentence."""
+
+    sentence: str
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """One polarity and how probable the model holds it, in whole percent."""
+
+    answer: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """One case as its reviewer sees it. What the model thinks is empty where it is hidden."""
+
+    conclusion_id: str
+    customer_id: str
+    feedback_id: str
+    verdict_id: str
+    text: str
+    channel: str
+    said_at: str
+    said_ago: str
+    rating: int | None
+    flags: tuple[Reason, ...]
+    shown: bool
+    model_answer: str | None
+    chances: tuple[Chance, ...]
+    model_emotions: tuple[str, ...]
+    journey: Timeline
+    until: str
+    minutes_left: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastVerdict:
+    """What was just saved. `revealed` tells the model's answer where it had been hidden."""
+
+    conclusion_id: str
+    answer: str
+    excerpt: str
+    revealed: str | None
+
+
+def counts(desk: Desk) -> Counts:
+    """How much waits, and how much this reviewer did today."""
+    today = desk.at - desk.at % DAY
+    return Counts(*store.count(desk.connection, desk.at), store.count_verdicts(desk.connection, desk.reviewer, today))
+
+
+def waiting(desk: Desk, limit: int, offset: int = 0) -> list[Waiting]:
+    """The queue in its order, those being read included."""
+    return [_waiting(row, desk.at) for row in store.waiting(desk.connection, desk.at, limit, offset)]
+
+
+def case_view(desk: Desk, row: Row[Any]) -> CaseView:
+    """The case behind a waiting conclusion."""
+    conclusion = restored(row)
+    case = store.case_of(desk.connection, row)
+    said = store.words_of(desk.connection, row.subject)
+    said_at = said.said_at if said else row.concluded_at
+    shown = shows_model_answer(case, row, desk.policy)
+    details: Mapping[str, Any] = conclusion.details if shown else {}
+    holder = case.holder(desk.at)
+    until = holder.until if holder else desk.at
+    return CaseView(
+        conclusion_id=row.conclusion_id,
+        customer_id=row.customer_id,
+        feedback_id=row.subject,
+        verdict_id=desk.ids(),
+        text=said.text.strip() if said else "",
+        channel=said.channel if said else "",
+        said_at=format_time(said_at),
+        said_ago=span(desk.at - said_at),
+        rating=said.rating if said else None,
+        flags=_reasons(conclusion.flags),
+        shown=shown,
+        model_answer=conclusion.answer if shown else None,
+        chances=_chances(conclusion) if shown else (),
+        model_emotions=tuple(one["emotion"] for one in details.get("emotions") or () if one["emotion"] != "neutral"),
+        journey=_journey(desk, row.customer_id, said_at),
+        until=format_time(until),
+        minutes_left=span(until - desk.at),
+    )
+
+
+def case_dict(desk: Desk, row: Row[Any]) -> dict[str, Any]:
+    """The same case for a program: the public shape of the conclusion, the model's answer only where it is shown."""
+    view = case_view(desk, row)
+    return {
+        "conclusion_id": view.conclusion_id, "verdict_id": view.verdict_id, "customer_id": view.customer_id,
+        "text": view.text, "rating": view.rating, "claimed_until": view.until, "model_answer_shown": view.shown,
+        "guideline_version": desk.policy.guideline_version,
+        "conclusion": restored(row).to_dict(provisional=view.shown),
+        "journey": [asdict(moment) for moment in view.journey.moments if not moment.now],
+    }  # fmt: skip
+
+
+def last_verdict(desk: Desk) -> LastVerdict | None:
+    """What this reviewer saved last, while it can still be taken back."""
+    row = desk.last_answered()
+    if row is None or get_conclusion(desk.connection, row.conclusion_id) is None:
+        return None
+    said = store.words_of(desk.connection, row.subject)
+    revealed = None if row.model_answer_shown else row.model_answer
+    return LastVerdict(row.conclusion_id, row.answer, _excerpt(said.text if said else "", 60), revealed)
+
+
+def _waiting(row: Row[Any], at: Micros) -> Waiting:
+    found = Conclusion.restore(msgspec.json.decode(row.stored)).flags
+    return Waiting(
+        row.conclusion_id, row.customer_id, row.subject, _excerpt(row.text or "", EXCERPT), row.channel or "",
+        row.concluded_at, span(at - row.concluded_at), any(flag.code == "urgent" for flag in found),
+        row.reviewer is not None, found,
+    )  # fmt: skip
+
+
+def _reasons(found: tuple[Flag, ...]) -> tuple[Reason, ...]:
+    ordered = sorted(found, key=lambda flag: flag.code in _SAYS_LITTLE)
+    return tuple(Reason(flag.to_dict()["text"], FLAGS[flag.code].severity == "urgent") for flag in ordered)
+
+
+def _chances(conclusion: Conclusion) -> tuple[Chance, ...]:
+    listed = conclusion.details.get("distribution") or ()
+    return tuple(Chance(one["polarity"], round(100 * one["probability"])) for one in listed)
+
+
+def _journey(desk: Desk, customer_id: str, said_at: Micros) -> Timeline:
+    rows = store.steps_of(desk.connection, customer_id)
+    return timeline([Step(f"{r.channel}.{r.action}", r.stage, r.occurred_at, r.contact) for r in rows], said_at)
+
+
+def _excerpt(text: str, length: int) -> str:
+    """The beginning, cut between words."""
+    plain = " ".join(text.split())
+    return plain if len(plain) <= length else plain[:length].rsplit(" ", 1)[0] + "…"

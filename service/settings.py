@@ -1,0 +1,84 @@
+"""Every setting of the service, its unit and its safe default; read from JOURNEY_… when the service starts.
+
+Reads nothing at import. What was measured is the bundle's; what risk to take, and how much to accept, is set here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.insight import ReleasePolicy
+from models.journey.event import SECOND, Micros
+
+
+class Settings(BaseSettings):
+    """`JOURNEY_PORT=9000 python -m service` sets `port`. Values out of range are refused with the allowed range."""
+
+    model_config = SettingsConfigDict(env_prefix="JOURNEY_", frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    data_dir: Path = Path(".data")
+    """Folder of the databases log.db and service.db; made if missing."""
+    mlruns_dir: Path = Path("mlruns")
+    """Folder that holds versions/ and live/, where bundles lie."""
+    catalogue: Path | None = None
+    """YAML file of catalogue rules; none means the one that comes along."""
+    host: str = "127.0.0.1"
+    """Address to listen on; the default is reached from this machine alone."""
+    port: int = Field(default=8000, ge=0, le=65_535)
+    """TCP port to listen on; 0 takes any free one."""
+
+    body_bytes: int = Field(default=524_288, ge=1024)
+    """Largest body of a tracking call or a feedback in bytes, after gunzip."""
+    events_per_batch: int = Field(default=2_500, ge=1)
+    """Most events in one batch."""
+    event_bytes: int = Field(default=32_768, ge=256)
+    """Largest single event in bytes; a larger one is refused alone."""
+    text_characters: int = Field(default=100_000, ge=1)
+    """Longest feedback text in characters; it is kept whole, a longer one is refused."""
+    prediction_bytes: int = Field(default=16_777_216, ge=1024)
+    """Largest body of POST /v1/predictions in bytes, after gunzip."""
+    predictions_per_request: int = Field(default=1_000, ge=1)
+    """Most journeys in one POST /v1/predictions."""
+    future_tolerance_seconds: int = Field(default=86_400, ge=0)
+    """Seconds ahead of our clock that still count as now; what lies further ahead is refused."""
+
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    """Largest accepted share of wrong answers among released feelings."""
+    delta: float = Field(default=0.05, gt=0, lt=1)
+    """Largest accepted chance that this bound is missed."""
+    coverage: float = Field(default=0.9, gt=0, lt=1)
+    """How often a set of next touchpoints must hold what happens."""
+
+    lease_seconds: int = Field(default=30, ge=1)
+    """Seconds after which a silent worker is taken to be gone."""
+    session_hours: int = Field(default=12, ge=1)
+    """Hours after which a reviewer signs in again."""
+    review_due_hours: int = Field(default=20, ge=1)
+    """Hours after its words within which a waiting case should be read."""
+    max_age_seconds: int = Field(default=21_600, ge=1)
+    """Seconds after which an insight is concluded anew."""
+    fold_batch: int = Field(default=1_000, ge=1)
+    """Events folded in one transaction."""
+    conclude_batch: int = Field(default=128, ge=1)
+    """Customers concluded in one micro-batch."""
+    worker_interval_seconds: float = Field(default=0.2, gt=0)
+    """Seconds the worker rests when nothing is left to do."""
+    bundle_check_seconds: float = Field(default=1.0, ge=0)
+    """Seconds between two looks at which bundle is live."""
+    onnx_threads: int = Field(default=1, ge=1)
+    """Threads of each ONNX graph; on small shared machines one is fastest."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe line to log."""
+
+    @property
+    def policy(self) -> ReleasePolicy:
+        """How much risk the operator accepts."""
+        return ReleasePolicy(self.alpha, self.delta, self.coverage)
+
+    @property
+    def future_tolerance(self) -> Micros:
+        return self.future_tolerance_seconds * SECOND

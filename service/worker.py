@@ -1,0 +1,124 @@
+"""The worker: folds the log and concludes in micro-batches, after new touchpoints, a new bundle, and when answers age.
+
+One process works at a time, by a lease; another that is started waits to take over. Answers no request.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from models.journey.event import SECOND, Micros
+from service import leases
+from service.clock import Clock, Ids, random_id, system_clock
+from service.events import projector
+from service.insights import store
+from service.insights.conclude import Work, conclude, moment
+from service.live.bundles import LiveBundles
+from service.logs import log_unexpected
+from service.settings import Settings
+from service.state import State, open_state
+
+LEASE = "worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one round did: events folded, customers and texts concluded."""
+
+    folded: int = 0
+    customers: int = 0
+    feedback: int = 0
+
+    @property
+    def idle(self) -> bool:
+        return not (self.folded or self.customers)
+
+
+@dataclass
+class Worker:
+    """Does a round at a time; who runs it decides when."""
+
+    state: State
+    bundles: LiveBundles
+    holder: str
+    _held_until: Micros = field(default=0, init=False)
+
+    def run_once(self) -> Done:
+        """Fold one batch and conclude one micro-batch, if this worker has the lease; nothing to do is idle."""
+        if not self.hold_lease():
+            return Done()
+        folded = projector.fold(self.state)
+        work = self.conclude_some()
+        return Done(folded, work.customers, work.feedback)
+
+    def run_until_idle(self, progress: Callable[[Done], None] = lambda total: None) -> Done:
+        """Rounds until nothing is left; `progress` is told the total after each."""
+        total = Done()
+        while not (done := self.run_once()).idle:
+            total = Done(total.folded + done.folded, total.customers + done.customers, total.feedback + done.feedback)
+            progress(total)
+        return total
+
+    def hold_lease(self) -> bool:
+        """Renewed after half its time only, so that a worker with nothing to do seldom writes."""
+        now, lease = self.state.clock(), self.state.settings.lease_seconds * SECOND
+        if now + lease // 2 < self._held_until <= now + lease:
+            return True
+        taken = leases.take(self.state.service, LEASE, self.holder, now, now + lease)
+        self._held_until = now + lease if taken else 0
+        return taken
+
+    def rest(self) -> None:
+        """Give the lease back, so that another need not wait for its end."""
+        leases.give_back(self.state.service, LEASE, self.holder)
+        self._held_until = 0
+
+    def conclude_some(self) -> Work:
+        """First customers of whom something new is known, then those whose insight another version or age outdates."""
+        live, settings = self.bundles.now(), self.state.settings
+        with self.state.service.read() as connection:
+            due = store.pending(connection, settings.conclude_batch)
+            if not due:
+                oldest = moment(connection, self.state) - settings.max_age_seconds * SECOND
+                due = store.outdated(connection, live.model.version, oldest, settings.conclude_batch)
+        return conclude(self.state, live, due) if due else Work()
+
+
+def run_worker(
+    settings: Settings,
+    *,
+    stop: threading.Event,
+    clock: Clock = system_clock,
+    bundles: LiveBundles | None = None,
+    ids: Ids = random_id,
+) -> None:
+    """Work until `stop` is set. A storage that cannot be used for a while is tried again; nothing is lost by it."""
+    live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds)
+    with open_state(settings, clock, ids) as state:
+        worker = Worker(state, live, ids())
+        structlog.get_logger().info("worker_started", version=live.now().model.version)
+        while not stop.is_set():
+            if _round(worker).idle:
+                stop.wait(settings.worker_interval_seconds)
+        worker.rest()
+        structlog.get_logger().info("worker_stopped")
+
+
+def _round(worker: Worker) -> Done:
+    try:
+        done = worker.run_once()
+    except OperationalError as error:
+        structlog.get_logger().error("storage_unavailable", reason=str(error.orig))
+        return Done()
+    except Exception as error:
+        # One customer's trouble must not stop the others' answers; the lines above tell an operator where it is.
+        log_unexpected(error, during="worker")
+        return Done()
+    if not done.idle:
+        structlog.get_logger().debug("round", folded=done.folded, customers=done.customers, feedback=done.feedback)
+    return done
