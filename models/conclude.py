@@ -1,0 +1,249 @@
+"""From a prediction and what was measured about it to a conclusion: the answer, its flags, its decision, its promise.
+
+Pure: no file is read and no net is run here. One definition, used when serving and when measuring what serving would
+do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.confidence.risk import ReleaseRule
+from models.insight import (
+    Conclusion,
+    Decision,
+    Flag,
+    JourneySummary,
+    Promise,
+    ReleasePolicy,
+    decision_by_flags,
+    flags,
+    probability,
+)
+from models.journey.assembly import Feedback
+from models.journey.event import format_duration, format_time
+from models.journey.journeys import Journeys
+from models.journey.target import Target
+from models.measured import (
+    LEAST_CALIBRATION_CASES,
+    LEAST_COVERAGE_CASES,
+    MeasuredFeeling,
+    MeasuredNextTouchpoint,
+    MeasuredPurchase,
+)
+from models.predictors.feedback import EMOTIONS, POLARITIES, FeelingPrediction, text_flags
+from models.predictors.predictor import NextTouchpointPrediction
+
+LONGEST_LIST = 20
+"""A distribution lists at most so many touchpoints, likeliest first."""
+EMOTION_SHOWN_FROM = 0.3
+LEAST_FOR_PREFERENCE = 3
+"""Fewer touchpoints of their own say nothing about where somebody likes to be met."""
+
+Floats = NDArray[np.float64]
+
+
+def not_trained(kind: Any, about: dict[str, Any], code: str = "not_trained", **details: Any) -> Conclusion:
+    """We do not know, and say so; `details` holds the base rate where there is one."""
+    return Conclusion(kind, Decision.ABSTAIN, flags([code]), None, details, about)
+
+
+def conclude_next_touchpoints(
+    prediction: NextTouchpointPrediction,
+    touchpoints: Sequence[str],
+    lengths: NDArray[np.int64],
+    horizon_seconds: int,
+    measured: MeasuredNextTouchpoint,
+    policy: ReleasePolicy,
+) -> list[Conclusion]:
+    """One conclusion for each row of the prediction; a journey without touchpoints gets the base rate and `abstain`."""
+    chance = measured.temperature.apply(prediction.distribution)
+    sets = measured.set_for(policy.coverage)
+    inside = sets.predict_set(chance)
+    enough = measured.n >= LEAST_COVERAGE_CASES
+    promise = Promise("coverage", {"at_least": policy.coverage}, "all", measured.n, enough)
+    about = {"horizon": format_duration(horizon_seconds)}
+    conclusions = []
+    for row in range(len(chance)):
+        order = np.argsort(-chance[row], kind="stable")
+        details = {
+            "confidence": probability(chance[row, order[0]]),
+            "prediction_set": [touchpoints[i] for i in order if inside[row, i]],
+            "distribution": [
+                {"touchpoint": touchpoints[i], "probability": probability(chance[row, i])} for i in order[:LONGEST_LIST]
+            ],
+            "none_within_horizon": probability(prediction.none_within_horizon[row]),
+            "expected_in": dict(
+                zip(("p10", "p50", "p90"), map(format_duration, prediction.expected_in_seconds[row]), strict=True)
+            ),
+        }
+        found = flags((["no_history"] if lengths[row] == 0 else []) + ([] if enough else ["too_little_data"]))
+        decision = decision_by_flags(found)
+        answer = touchpoints[order[0]] if decision is Decision.AUTO else None
+        conclusions.append(Conclusion("next_touchpoint", decision, found, answer, details, about, promise))
+    return conclusions
+
+
+def conclude_purchases(
+    raw: Floats,
+    target: Target,
+    base_rate: float,
+    lengths: NDArray[np.int64],
+    measured: MeasuredPurchase,
+    feelings: Sequence[Conclusion | None],
+) -> list[Conclusion]:
+    """One conclusion for each raw probability (C,). A likely buyer whose anger waits to be read goes to a person."""
+    calibrated = measured.calibrator.apply(raw)
+    low, high = measured.band.interval(calibrated)
+    enough = measured.n >= LEAST_CALIBRATION_CASES
+    promise = Promise("calibration", {"within": "interval"}, "all", measured.n, enough)
+    about = purchase_about(target, base_rate)
+    conclusions = []
+    for row, value in enumerate(calibrated):
+        codes = ["no_history"] if lengths[row] == 0 else []
+        codes += [] if enough else ["too_little_data"]
+        if _anger_waiting(feelings[row]) and value > base_rate:
+            codes.append("anger_waiting")
+        found = flags(codes)
+        decision = decision_by_flags(found)
+        interval = [probability(low[row]), probability(high[row])]
+        details = {"interval": interval, "confidence": probability(1 - (high[row] - low[row]))}
+        if decision is Decision.ABSTAIN:
+            details, answer = {"interval": [0.0, 1.0], "confidence": 0.0}, None
+        else:
+            answer = probability(value)
+        conclusions.append(Conclusion("purchase", decision, found, answer, details, about, promise))
+    return conclusions
+
+
+def purchase_about(target: Target, base_rate: float | None) -> dict[str, Any]:
+    """What was asked: the definition, its horizon and how often it happens to anybody."""
+    horizon = format_duration(target.horizon_seconds)
+    return {
+        "definition": target.name,
+        "horizon": horizon,
+        "base_rate": None if base_rate is None else probability(base_rate),
+    }
+
+
+def _anger_waiting(feeling: Conclusion | None) -> bool:
+    return feeling is not None and feeling.waiting and feeling.answer == "negative"
+
+
+def feeling_about(feedback: Feedback) -> dict[str, Any]:
+    """Which words a feeling was concluded from."""
+    said_at = format_time(feedback.said_at)
+    return {"feedback_id": feedback.feedback_id, "said_at": said_at, "channel": feedback.channel}
+
+
+@dataclass(frozen=True)
+class ReadFeedback:
+    """Feedback as it was read: calibrated polarity (n, 4), the flags of each text, and the raw prediction."""
+
+    polarity: Floats
+    codes: list[list[str]]
+    prediction: FeelingPrediction
+
+    @property
+    def score(self) -> Floats:
+        """(n,) confidence in the likeliest polarity: what release is decided by."""
+        likeliest: Floats = self.polarity.max(axis=1)
+        return likeliest
+
+
+def read_feedback(
+    prediction: FeelingPrediction,
+    calibrated: Floats,
+    texts: Sequence[str],
+    ratings: Sequence[int | None],
+    language: str,
+) -> ReadFeedback:
+    """Add to the flags of the words those that need more: the calibrated margin, the stars, the length."""
+    prediction = replace(prediction, polarity=calibrated)
+    codes = text_flags(prediction, texts, expected_language=language)
+    for row, rating in enumerate(ratings):
+        answer = POLARITIES[int(calibrated[row].argmax())]
+        if rating is not None and (answer, rating > 3, rating < 3) in (
+            ("negative", True, False),
+            ("positive", False, True),
+        ):
+            codes[row].append("stars_contradict_words")
+        if prediction.truncated[row]:
+            codes[row].append("truncated")
+    return ReadFeedback(calibrated, codes, prediction)
+
+
+def conclude_feelings(
+    feedback: Sequence[Feedback], read: ReadFeedback, measured: MeasuredFeeling, policy: ReleasePolicy
+) -> list[Conclusion]:
+    """One conclusion for each text: flags over scores, then the threshold that the promise on this channel allows."""
+    rules = {one: measured.rule(policy.alpha, policy.delta, one) for one in {one.channel for one in feedback}}
+    promises = {channel: feeling_promise(rule, measured) for channel, rule in rules.items()}
+    return [_feeling(one, read, row, rules[one.channel], promises[one.channel]) for row, one in enumerate(feedback)]
+
+
+def feeling_promise(rule: ReleaseRule, measured: MeasuredFeeling) -> Promise:
+    """The promise of released feelings in this group, and whether the labels support it."""
+    table = measured.table
+    n = len(table) if rule.group == "all" else int((table.group == rule.group).sum())
+    terms = {"at_most_wrong": rule.alpha, "confidence": round(1 - rule.delta, 6)}
+    return Promise("selective_risk", terms, rule.group, n, rule.threshold is not None)
+
+
+def _feeling(one: Feedback, read: ReadFeedback, row: int, rule: ReleaseRule, promise: Promise) -> Conclusion:
+    score = float(read.polarity[row].max())
+    codes = list(read.codes[row])
+    if rule.threshold is None:
+        codes.append("no_promise")
+    elif score < rule.threshold:
+        codes.append("below_threshold")
+    found = flags(codes)
+    decision = decision_by_flags(found)
+    if rule.threshold is None:
+        text = (
+            f"Not enough random labels yet to promise anything: {rule.n_more_needed} more without a mistake would do."
+        )
+        found = tuple(Flag(flag.code, text) if flag.code == "no_promise" else flag for flag in found)
+    about = feeling_about(one)
+    if decision is Decision.ABSTAIN:
+        return Conclusion("feeling", decision, found, None, {}, about, promise)
+    answer = POLARITIES[int(read.polarity[row].argmax())]
+    return Conclusion("feeling", decision, found, answer, _feeling_details(read, row), about, promise)
+
+
+def _feeling_details(read: ReadFeedback, row: int) -> dict[str, Any]:
+    order = np.argsort(-read.polarity[row], kind="stable")
+    details: dict[str, Any] = {
+        "confidence": probability(read.polarity[row, order[0]]),
+        "distribution": [{"polarity": POLARITIES[i], "probability": probability(read.polarity[row, i])} for i in order],
+        "emotions": [],
+        "intensity": None,
+    }
+    emotions, mean, spread = read.prediction.emotions, read.prediction.intensity_mean, read.prediction.intensity_spread
+    if emotions is not None:
+        shown = [i for i in np.argsort(-emotions[row], kind="stable") if emotions[row, i] >= EMOTION_SHOWN_FROM]
+        details["emotions"] = [{"emotion": EMOTIONS[i], "probability": probability(emotions[row, i])} for i in shown]
+    if mean is not None and spread is not None:
+        details["intensity"] = {"mean": round(float(mean[row]), 2), "spread": round(float(spread[row]), 2)}
+    return details
+
+
+def summarise(seen: Journeys) -> list[JourneySummary]:
+    """What is known of each journey itself. The preferred channel is the one most often chosen by the customer."""
+    channels = np.array(seen.channels or ("",))
+    summaries = []
+    for first, end in zip(seen.starts[:-1], seen.starts[1:], strict=True):
+        if first == end:
+            summaries.append(JourneySummary(0, None, None, None, None))
+            continue
+        own = channels[seen.code[first:end][~seen.contact[first:end]]]
+        names, counts = np.unique(own, return_counts=True)
+        preferred = str(names[counts.argmax()]) if len(own) >= LEAST_FOR_PREFERENCE else None
+        times = int(seen.occurred_at[first]), int(seen.occurred_at[end - 1])
+        summaries.append(JourneySummary(int(end - first), *times, seen.stages[seen.code[end - 1]], preferred))
+    return summaries

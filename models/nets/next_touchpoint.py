@@ -1,0 +1,138 @@
+"""What comes next and when, as a net: a small causal transformer over touchpoints and the gaps before them.
+
+Position t sees touchpoints up to t and the gaps before them, never the gap after t. Two heads: logits over the
+vocabulary's touchpoints, and the parameters of a gap mixture (`models/predictors/gap.py`). It does not train itself
+(`training/next_touchpoint.py`) and does not serve (`models/predictors/next_touchpoint.py` answers from the graph).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
+from models.journey.touchpoint import STAGES
+
+_GAP_CENTRES = 16  # bumps over log1p seconds, 0 (none) to 20 (fifteen years)
+
+
+@dataclass(frozen=True, slots=True)
+class NetShape:
+    """How large the net is. `length` is the most touchpoints it sees, `gap_components` the normals of the mixture."""
+
+    length: int = 64
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    gap_components: int = 6
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("length", "width", "layers", "heads", "gap_components"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout {self.dropout} must be at least 0 and below 1")
+
+
+class _Layer(nn.Module):
+    """Pre-norm causal attention and feed-forward (Xiong et al. 2020, "On layer normalization in the transformer")."""
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        self.heads, self.rate = shape.heads, shape.dropout
+        self.norm_attention, self.norm_forward = nn.LayerNorm(shape.width), nn.LayerNorm(shape.width)
+        self.mix, self.out = nn.Linear(shape.width, 3 * shape.width), nn.Linear(shape.width, shape.width)
+        self.up, self.down = nn.Linear(shape.width, 2 * shape.width), nn.Linear(2 * shape.width, shape.width)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        batch, length, width = hidden.shape
+        mixed = self.mix(self.norm_attention(hidden)).view(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, L, width / heads)
+        rate = self.rate if self.training else 0.0
+        seen = functional.scaled_dot_product_attention(query, key, value, dropout_p=rate, is_causal=True)
+        seen = seen.transpose(1, 2).reshape(batch, length, width)  # (B, L, width)
+        hidden = hidden + self.dropout(self.out(seen))
+        forward = self.down(functional.gelu(self.up(self.norm_forward(hidden))))
+        return cast(Tensor, hidden + self.dropout(forward))
+
+
+class NextTouchpointNet(nn.Module):
+    """forward(tokens (B, L), log_gaps (B, L)) -> logits (B, L, K), gap parameters (B, L, 3M+1), at every position.
+
+    A touchpoint enters as the sum of what it is, its channel, its stage, its place in the row, and the gap before it.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, shape: NetShape) -> None:
+        super().__init__()
+        width = shape.width
+        self.touchpoint = nn.Embedding(vocabulary.size, width)
+        self.channel = nn.Embedding(1 + len(vocabulary.channels), width)
+        self.stage = nn.Embedding(1 + len(STAGES), width)
+        self.place = nn.Embedding(shape.length, width)
+        self.gap_in = nn.Linear(_GAP_CENTRES, width)
+        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
+        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(shape.dropout)
+        self.next_head = nn.Linear(width, len(vocabulary.touchpoints))
+        self.gap_head = nn.Linear(width, 3 * shape.gap_components + 1)
+        self.register_buffer("channel_of", torch.tensor(_channel_of(vocabulary)))
+        self.register_buffer("stage_of", torch.tensor(_stage_of(vocabulary)))
+        self.register_buffer("centres", torch.linspace(0.0, 20.0, _GAP_CENTRES))
+        for table in (self.touchpoint, self.channel, self.stage, self.place):
+            nn.init.normal_(table.weight, std=0.5 * width**-0.5)
+
+    def begin_at(self, base: Tensor, log_gap_quantiles: Tensor) -> None:
+        """Start from what is known without a net: base rates (K,), and quantiles (M,) of the log gaps as means."""
+        components = len(log_gap_quantiles)
+        with torch.no_grad():
+            self.next_head.weight.mul_(0.1)
+            self.gap_head.weight.mul_(0.1)
+            self.next_head.bias.copy_(base.log())
+            self.gap_head.bias[: components + 1] = 0.0
+            self.gap_head.bias[components + 1 : 2 * components + 1] = log_gap_quantiles
+            self.gap_head.bias[2 * components + 1 :] = 0.0
+
+    def encode(self, tokens: Tensor, log_gaps: Tensor) -> Tensor:
+        """(B, L, width): what is known after each touchpoint."""
+        channel_of, stage_of, centres = (cast(Tensor, b) for b in (self.channel_of, self.stage_of, self.centres))
+        bumps = torch.exp(-((log_gaps.unsqueeze(-1) - centres) / (20.0 / (_GAP_CENTRES - 1))).square())
+        hidden = self.touchpoint(tokens) + self.channel(channel_of[tokens]) + self.stage(stage_of[tokens])
+        hidden = hidden + self.place.weight[: tokens.shape[1]] + self.gap_in(bumps)
+        hidden = self.dropout(hidden)
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return cast(Tensor, self.norm(hidden))
+
+    def forward(self, tokens: Tensor, log_gaps: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.encode(tokens, log_gaps)
+        return self.next_head(hidden), self.gap_head(hidden)
+
+
+class LastOnly(nn.Module):
+    """The net as it is served: (tokens, log_gaps, lengths (B,) >= 1) -> logits (B, K), gap parameters (B, 3M+1)."""
+
+    def __init__(self, net: NextTouchpointNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, tokens: Tensor, log_gaps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.net.encode(tokens, log_gaps)  # (B, L, width)
+        at = (lengths - 1).view(-1, 1, 1).expand(-1, 1, hidden.shape[2])
+        last = hidden.gather(1, at).squeeze(1)  # (B, width)
+        return self.net.next_head(last), self.net.gap_head(last)
+
+
+def _channel_of(vocabulary: Vocabulary) -> list[int]:
+    channels = {channel: i for i, channel in enumerate(vocabulary.channels, 1)}
+    return [0] * FIRST_TOUCHPOINT + [channels[name.partition(".")[0]] for name in vocabulary.touchpoints]
+
+
+def _stage_of(vocabulary: Vocabulary) -> list[int]:
+    return [0] * FIRST_TOUCHPOINT + [1 + STAGES.index(stage) for stage in vocabulary.stages]

@@ -1,0 +1,1 @@
+"""Floor 2: how a fitted predictor answers, from ONNX Runtime and numpy: load, predict, explain."""

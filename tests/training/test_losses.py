@@ -1,0 +1,42 @@
+"""Losses agree with what serving computes, and with hand-made likelihoods."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from models.predictors.gap import GapMixture
+from training.losses import cross_entropy, gap_loss, masked_mean
+
+RNG = np.random.default_rng(2)
+
+
+def test_a_censored_gap_costs_minus_the_log_survival_that_serving_computes() -> None:
+    parameters = RNG.normal(size=(20, 10)).astype(np.float32)
+    seconds = RNG.uniform(1, 1e4, 20)
+    log_gap = torch.from_numpy(np.log1p(seconds).astype(np.float32))
+    loss = gap_loss(torch.from_numpy(parameters), log_gap, torch.zeros(20), torch.ones(20, dtype=torch.bool))
+    assert np.allclose(-loss.numpy(), GapMixture.of(parameters).log_survival(seconds), atol=1e-4)
+
+
+def test_late_entry_divides_by_the_chance_of_having_got_that_far() -> None:
+    parameters = torch.from_numpy(RNG.normal(size=(20, 10)).astype(np.float32))
+    log_gap, censored = torch.full((20,), 6.0), torch.zeros(20, dtype=torch.bool)
+    whole = gap_loss(parameters, log_gap, torch.zeros(20), censored)
+    late = gap_loss(parameters, log_gap, torch.full((20,), 3.0), censored)
+    survived = GapMixture.of(parameters.numpy()).log_survival(np.full(20, np.expm1(3.0)))
+    assert np.allclose((late - whole).numpy(), survived, atol=1e-4)
+
+
+def test_one_normal_costs_what_its_density_says() -> None:
+    parameters = torch.tensor([[20.0, -20.0, 3.0, 0.0]])
+    loss = gap_loss(parameters, torch.tensor([4.0]), torch.zeros(1), torch.tensor([False]))
+    assert abs(float(loss[0]) - 0.5 * (1 + np.log(2 * np.pi))) < 1e-5
+
+
+def test_only_what_the_mask_shows_counts() -> None:
+    logits, target = torch.zeros(2, 3, 4), torch.zeros(2, 3, dtype=torch.int64)
+    losses = cross_entropy(logits, target)
+    assert losses.shape == (2, 3)
+    assert float(masked_mean(losses * torch.tensor([1.0, 5.0, 5.0]), torch.tensor([True, False, False]))) > 1.38
+    assert float(masked_mean(losses, torch.zeros(2, 3, dtype=torch.bool))) == 0

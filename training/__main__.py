@@ -1,0 +1,142 @@
+"""`python -m training`: make up a company, train on its data or on yours, publish what beats its baselines.
+
+Reads options and prints; the work is in pipeline.py and simulator/. Results go to stdout (JSON with --json), the rest
+to stderr. Exit codes: 0 trained, 2 wrong input, 3 trained but not published.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+app = typer.Typer(help="Teach Journey Insight.", no_args_is_help=True, pretty_exceptions_enable=False)
+_stderr = Console(stderr=True)
+NOT_PUBLISHED = 3
+
+
+@app.command()
+def simulate(
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 7,
+    out: Annotated[Path, typer.Option(help="Folder to write events, feedback and the truth into.")] = Path("company"),
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day on which the 548 days end; default 2025-07-02.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Make up a car dealer's customers with known odds."""
+    from training.simulator import simulate as make_up
+
+    if out.exists() and not out.is_dir():
+        raise _refused(f"--out {out} is a file; name a folder, new or existing")
+    with _stderr.status("making up customers"):
+        company = make_up(customers, seed, out, until=until.date() if until else None)
+    if as_json:
+        print(json.dumps(company))
+    else:
+        _stderr.print(f"{customers} customers in {out}/: events.parquet, feedback.parquet, truth.parquet, company.json")
+
+
+@app.command()
+def train(
+    events: Annotated[Path | None, typer.Option(help="Event log: Parquet, CSV or JSONL.")] = None,
+    feedback: Annotated[Path | None, typer.Option(help="Texts with labels or stars: Parquet, CSV or JSONL.")] = None,
+    verdicts: Annotated[Path | None, typer.Option(help="Reviewers' verdicts, as the service exports them.")] = None,
+    from_service: Annotated[
+        Path | None, typer.Option(help="Folder written by `python -m service export`: all three at once.")
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", help="Event column: ours=theirs, such as user_id=customer.")
+    ] = None,
+    feedback_columns: Annotated[
+        list[str] | None, typer.Option("--map-feedback", help="Feedback column: ours=theirs, such as text=Review.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="What likelihood to learn: car_purchase=dealer.purchase:90d. Repeatable.")
+    ] = None,
+    horizon: Annotated[str, typer.Option(help="Within which the next touchpoint is expected.")] = "30d",
+    catalogue: Annotated[Path | None, typer.Option(help="Rules that turn events into touchpoints (YAML).")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of versions/, live/ and MLflow's store.")] = Path("mlruns"),
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same bundle.")] = 7,
+    epochs: Annotated[int | None, typer.Option(min=1, max=50, help="Passes over the texts.")] = None,
+    publish: Annotated[bool, typer.Option(help="Let a bundle that beats its baselines go live.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
+) -> None:
+    """Train on files, measure on the latest part of them, and publish what beats its baselines."""
+    from models.journey.eventlog import EventLogError
+    from models.journey.touchpoint import CatalogueError
+    from models.ledger import LedgerError
+    from models.nets.feedback import EncoderNotFoundError
+    from training.config import DEFAULT_TARGET, ConfigError, TrainConfig, parse_columns, parse_horizon, parse_target
+    from training.console import Watched, figures_table, refusals
+    from training.data import DataError, exported
+    from training.pipeline import run
+    from training.tracking import TrackingError
+
+    wrong_input = (
+        EventLogError, DataError, CatalogueError, ConfigError, LedgerError, EncoderNotFoundError, TrackingError,
+    )  # fmt: skip
+    try:
+        if from_service is not None:
+            if events or feedback or verdicts:
+                raise ConfigError("--from-service names all files at once; leave --events, --feedback, --verdicts out")
+            events, feedback, verdicts = exported(from_service)
+        config = TrainConfig(
+            events=events,
+            feedback=feedback,
+            verdicts=verdicts,
+            event_columns=parse_columns(columns or [], "--map"),
+            feedback_columns=parse_columns(feedback_columns or [], "--map-feedback"),
+            catalogue=catalogue,
+            targets=tuple(map(parse_target, target)) if target else (DEFAULT_TARGET,),
+            horizon_seconds=parse_horizon(horizon),
+            out=out,
+            seed=seed,
+            publish=publish,
+        )
+        if epochs is not None:
+            config = replace(config, feeling=replace(config.feeling, epochs=epochs))
+        with Watched(_stderr) as watched:
+            report = run(config, now=time.time_ns() // 1000, by=_somebody(), reporter=watched)
+    except wrong_input as error:
+        raise _refused(str(error)) from None
+    if as_json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False))
+    else:
+        table = figures_table(report.figures)
+        if table.row_count:
+            Console(width=None if sys.stdout.isatty() else 150).print(table)
+        print(*refusals(report.figures), sep="\n")
+        state = f"live as version {report.version}" if report.version else "not published"
+        print(f"bundle {report.digest[:12]} {state}: {report.why}")
+    if report.version is None and publish:
+        raise typer.Exit(NOT_PUBLISHED)
+
+
+def _refused(message: str) -> typer.Exit:
+    """One line on stderr, whatever it is made of; to be raised."""
+    line = " ".join(message.split())
+    _stderr.print(f"[red]error:[/red] {escape(line)}", highlight=False, soft_wrap=True)
+    return typer.Exit(2)
+
+
+def _somebody() -> str:
+    """Who publishes; a container may have no name for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+if __name__ == "__main__":
+    app()

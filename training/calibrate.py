@@ -1,0 +1,88 @@
+"""Calibrate: learn, on a slice of time that no model was fitted on, how far each answer can be trusted.
+
+Measures with models/confidence; knows no policy. What it returns goes into the bundle as `measured.json`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.conclude import ReadFeedback, read_feedback
+from models.confidence.band import binomial_band
+from models.confidence.calibration import Temperature, choose_calibrator
+from models.confidence.conformal import SplitConformal
+from models.confidence.risk import CalibrationTable
+from models.insight import FLAGS
+from models.measured import COVERAGES, MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
+from models.predictors.feedback import FeedbackPredictor, FeelingPrediction
+from models.predictors.next_touchpoint import NextTouchpointPredictor
+from models.predictors.purchase import PurchasePredictor
+from training.errors import TooLittleData
+from training.evaluate import AskedLandmarks, AskedSteps
+from training.feedback_labels import polarity_codes as polarity_codes
+
+LEAST_CASES = 20
+"""Below this nothing can be calibrated and the question stays `not_trained`."""
+
+
+def calibrate_next_touchpoint(predictor: NextTouchpointPredictor, asked: AskedSteps) -> MeasuredNextTouchpoint:
+    """One temperature, then sets for each coverage on offer (LAC: the smallest sets on average)."""
+    if len(asked.label) < LEAST_CASES:
+        raise TooLittleData(f"{len(asked.label)} touchpoints fall into the calibration slice; {LEAST_CASES} are needed")
+    raw = predictor.predict(asked.seen, asked.as_of).distribution
+    temperature = Temperature.fit(raw, asked.label)
+    chance = temperature.apply(raw)
+    sets = {share: SplitConformal.conformalize(chance, asked.label, alpha=round(1 - share, 6)) for share in COVERAGES}
+    return MeasuredNextTouchpoint(temperature, sets, len(asked.label))
+
+
+def calibrate_purchase(
+    predictor: PurchasePredictor, asked: AskedLandmarks, rng: np.random.Generator
+) -> MeasuredPurchase:
+    """The calibration that cross-validates best over customers (none, sigmoid, beta, isotonic), then the band."""
+    positives = int(asked.happened.sum())
+    if positives < LEAST_CASES or len(asked.happened) - positives < LEAST_CASES:
+        raise TooLittleData(
+            f"the calibration slice has {positives} outcomes of {len(asked.happened)}; "
+            f"{LEAST_CASES} that happened and {LEAST_CASES} that did not are needed"
+        )
+    raw = predictor.predict(asked.seen, asked.as_of)
+    chosen = choose_calibrator(raw, asked.happened, rng, groups=asked.customer.astype(str)).calibrator
+    return MeasuredPurchase(chosen, binomial_band(chosen.apply(raw), asked.happened))
+
+
+def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> MeasuredFeeling:
+    """One temperature, then the table of score and mistake of every text that no flag would send to a person.
+
+    The stars are not shown to the flags here: where they are the label, a flag made of them would hide mistakes.
+    """
+    if len(frame) < LEAST_CASES:
+        raise TooLittleData(f"{len(frame)} labelled texts fall into the calibration part; {LEAST_CASES} are needed")
+    label = polarity_codes(frame)
+    prediction = predictor.predict(list(frame["text"]))
+    temperature = Temperature.fit(prediction.polarity, label)
+    found = read(prediction, temperature, frame, predictor.language)
+    unread = unflagged(found)
+    wrong = found.polarity.argmax(axis=1) != label
+    return MeasuredFeeling(
+        temperature, CalibrationTable.of(found.score[unread], wrong[unread], channels(frame)[unread])
+    )
+
+
+def read(prediction: FeelingPrediction, temperature: Temperature, frame: pd.DataFrame, language: str) -> ReadFeedback:
+    """Read texts as serving would, without their stars."""
+    calibrated = temperature.apply(prediction.polarity)
+    return read_feedback(prediction, calibrated, list(frame["text"]), [None] * len(frame), language)
+
+
+def unflagged(found: ReadFeedback) -> NDArray[np.bool_]:
+    """(n,) texts that no flag keeps from being released."""
+    return np.array([all(FLAGS[code].severity == "note" for code in codes) for codes in found.codes], dtype=np.bool_)
+
+
+def channels(frame: pd.DataFrame) -> NDArray[np.str_]:
+    """(n,) the channel of each text; "unknown" where the file does not say."""
+    given = frame["channel"] if "channel" in frame else pd.Series("unknown", index=frame.index)
+    return given.fillna("unknown").astype(str).to_numpy(dtype=np.str_)

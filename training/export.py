@@ -1,0 +1,151 @@
+"""From a fitted net or boosting to ONNX, and the proof that both say the same. Trains nothing and chooses nothing.
+
+The graph is stripped of the exporter's notes (they hold paths of this machine), so that the same weights give the same
+bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
+from models.nets.next_touchpoint import LastOnly, NextTouchpointNet
+from models.predictors.predictor import open_session
+
+_OPSET = 20
+
+
+class ParityError(RuntimeError):
+    """What was exported answers otherwise than what was fitted: a fault, so nothing may be published."""
+
+
+def export_next_touchpoint(
+    net: NextTouchpointNet, vocabulary: Vocabulary, length: int, path: Path, rng: np.random.Generator
+) -> None:
+    """Write the net as ONNX with batch and length left open. Raises ParityError beyond 1e-4 on any logit."""
+    served = LastOnly(net).eval()  # the export would otherwise put the net back into training mode
+    example = _random_journeys(vocabulary, 3, min(5, length), rng)
+    rows, columns = torch.export.Dim("customers"), torch.export.Dim("touchpoints", max=max(2, length))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            served,
+            example,
+            dynamo=True,
+            opset_version=_OPSET,
+            input_names=["tokens", "log_gaps", "lengths"],
+            output_names=["logits", "gap"],
+            dynamic_shapes={
+                "tokens": {0: rows, 1: columns},
+                "log_gaps": {0: rows, 1: columns},
+                "lengths": {0: rows},
+            },
+            verbose=False,
+        )
+    if program is None:
+        raise ParityError("the exporter gave no graph")
+    write_graph(program.model_proto, path)
+    session = open_session(path, 1)
+    for customers, columns_there in ((1, 1), (1, length), (7, max(1, length // 2)), (64, length)):
+        tokens, log_gaps, lengths = _random_journeys(vocabulary, customers, columns_there, rng)
+        with torch.no_grad():
+            fitted = served(tokens, log_gaps, lengths)
+        feed = {"tokens": tokens.numpy(), "log_gaps": log_gaps.numpy(), "lengths": lengths.numpy()}
+        for name, ours, theirs in zip(("logits", "gap"), fitted, session.run(None, feed), strict=True):
+            apart = float(np.abs(ours.numpy() - theirs).max())
+            if not apart <= 1e-4:
+                raise ParityError(f"{path.name}: {name} differ by {apart:.2g} between torch and ONNX; 1e-4 is allowed")
+
+
+def export_boosting(
+    boosting: HistGradientBoostingClassifier, features: NDArray[np.float32], path: Path, rng: np.random.Generator
+) -> None:
+    """Write the boosting as ONNX (features -> label, probabilities), batch left open.
+
+    Splits lie in float64 between two float32 values; here they become the float32 just below, which sorts every float32
+    feature the same way, in scikit-learn as in ONNX. Raises ParityError beyond 1e-6 on rows seen, random rows, or rows
+    that sit on the splits.
+    """
+    thresholds = _round_thresholds_down(boosting)
+    width = features.shape[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, on booleans that the converter hands on as integers
+        graph = convert_sklearn(
+            boosting,
+            name="purchase",
+            initial_types=[("features", FloatTensorType([None, width]))],
+            options={id(boosting): {"zipmap": False}},
+            target_opset={"": 18, "ai.onnx.ml": 3},
+        )
+    write_graph(graph, path)
+    session = open_session(path, 1)
+    seen = features[rng.integers(0, len(features), 2_000)]
+    for rows in (seen, _random_rows(features, rng), _rows_on_splits(seen, thresholds, rng)):
+        ours = boosting.predict_proba(rows)[:, 1]
+        apart = float(np.abs(ours - session.run(["probabilities"], {"features": rows})[0][:, 1]).max())
+        if not apart <= 1e-6:
+            raise ParityError(f"{path.name}: {apart:.2g} apart between scikit-learn and ONNX; 1e-6 is allowed")
+
+
+def _round_thresholds_down(boosting: HistGradientBoostingClassifier) -> list[tuple[int, np.float32]]:
+    """Make every split a float32, in place; gives (feature, split) of each."""
+    splits = []
+    for trees in boosting._predictors:
+        for tree in trees:
+            inner = tree.nodes["is_leaf"] == 0
+            exact = tree.nodes["num_threshold"][inner]
+            nearest = exact.astype(np.float32)
+            below = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+            tree.nodes["num_threshold"][inner] = below
+            splits += list(zip(tree.nodes["feature_idx"][inner].tolist(), below, strict=True))
+    return splits
+
+
+def _random_rows(features: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    low, high = features.min(axis=0), features.max(axis=0)
+    return rng.uniform(low - 1, high + 1, (2_000, features.shape[1])).astype(np.float32)
+
+
+def _rows_on_splits(
+    rows: NDArray[np.float32], splits: list[tuple[int, np.float32]], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Rows with one feature exactly on, just above or just below a split."""
+    moved = rows.copy()
+    for row in moved if splits else ():
+        feature, split = splits[int(rng.integers(len(splits)))]
+        beside = (np.float32(-np.inf), split, np.float32(np.inf))[int(rng.integers(3))]
+        row[feature] = np.nextafter(split, beside)
+    return moved
+
+
+def write_graph(graph: onnx.ModelProto, path: Path) -> None:
+    """Write an ONNX graph without notes, checked."""
+    for part in (graph, graph.graph, *graph.graph.node, *graph.graph.value_info, *graph.graph.initializer,
+                 *graph.graph.input, *graph.graph.output, *graph.functions):  # fmt: skip
+        part.doc_string = ""
+        del part.metadata_props[:]
+    onnx.checker.check_model(graph)
+    path.write_bytes(graph.SerializeToString(deterministic=True))
+
+
+def _random_journeys(
+    vocabulary: Vocabulary, customers: int, length: int, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Journeys of random touchpoints (unknown ones too), gaps and lengths, padded on the right."""
+    lengths = rng.integers(1, length + 1, customers)
+    lengths[0] = length
+    there = np.arange(length) < lengths[:, None]
+    tokens = np.where(there, rng.integers(FIRST_TOUCHPOINT - 1, vocabulary.size, (customers, length)), 0)
+    log_gaps = np.where(there, rng.uniform(0, 18, (customers, length)), 0).astype(np.float32)
+    return torch.from_numpy(tokens), torch.from_numpy(log_gaps), torch.from_numpy(lengths)

@@ -1,0 +1,186 @@
+"""The three questions, each from fit to figures: what comes next, will they buy, how do they feel.
+
+Each function fits on the train slice, calibrates on the next, reports on the latest, and writes its predictor's folder
+into the bundle. Raises what `pipeline.NOT_TRAINED` lists where the data cannot support the question.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.features.sequence import encode_sequences
+from models.features.vocabulary import Vocabulary
+from models.insight import ReleasePolicy
+from models.journey.journeys import Journeys
+from models.journey.target import Target
+from models.measured import MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
+from models.predictors.baseline import majority, repeat_last
+from models.predictors.feedback import FeedbackPredictor
+from models.predictors.next_touchpoint import NextTouchpointPredictor
+from models.predictors.purchase import PurchasePredictor
+from training import calibrate, evaluate, plots
+from training.config import TrainConfig
+from training.console import Reporter
+from training.data import TrainingData, labelled
+from training.errors import TooLittleData
+from training.feedback import fit_feedback
+from training.feedback_baseline import fit_tfidf_baseline
+from training.next_touchpoint import fit_baselines, fit_next_touchpoint
+from training.purchase import fit_logistic, fit_purchase
+from training.splits import CALIBRATION, TEST, TRAIN, by_touchpoints, for_landmarks, of_texts
+
+M = TypeVar("M")
+LEAST_TEST_CASES = 20
+POLICY = ReleasePolicy()
+"""Figures are reported under the default policy; an operator's own is applied when serving."""
+
+
+@dataclass(frozen=True)
+class Answered(Generic[M]):
+    """What was measured for the bundle (None where not trained), and the figures of the report."""
+
+    measured: M | None
+    figures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What every question is given: settings, data, where pictures go, randomness, and somebody who watches."""
+
+    config: TrainConfig
+    data: TrainingData
+    pictures: Path
+    rng: np.random.Generator
+    reporter: Reporter
+
+
+def next_touchpoint(asking: Asked, folder: Path) -> Answered[MeasuredNextTouchpoint]:
+    """What comes next, and when."""
+    config, rng = asking.config, asking.rng
+    journeys = _journeys(asking.data)
+    slices = by_touchpoints(journeys)
+    vocabulary = Vocabulary.of(journeys.seen_at(np.full(len(journeys), slices.train.until - 1)))
+    fit = fit_next_touchpoint(
+        journeys, vocabulary, slices.train.until, config.horizon_seconds, config.next_touchpoint, config.seed, folder,
+        asking.reporter.say,
+    )  # fmt: skip
+    predictor = NextTouchpointPredictor.load(folder)
+    measured = calibrate.calibrate_next_touchpoint(
+        predictor, evaluate.ask_steps(journeys, predictor, slices.calibration, rng)
+    )
+    asked = evaluate.ask_steps(journeys, predictor, slices.test, rng)
+    _enough(len(asked.label), "touchpoints")
+    chance = measured.temperature.apply(predictor.predict(asked.seen, asked.as_of).distribution)
+    simple = fit_baselines(journeys, vocabulary, slices.train.until)
+    rows = encode_sequences(asked.seen, asked.as_of, vocabulary, 4)
+    base = majority(simple.markov, len(rows.lengths))
+    baselines = {
+        "majority": base,
+        "repeat_last": repeat_last(rows.tokens, rows.lengths, base, simple.again),
+        **{f"markov_{order}": simple.markov.predict(rows.tokens, rows.lengths, order) for order in (1, 2, 3)},
+    }
+    sets = measured.set_for(POLICY.coverage).predict_set(chance)
+    figures = evaluate.next_touchpoint_figures(chance, sets, baselines, asked, rng)
+    figures |= {"examples": fit.examples, "mixture": list(fit.mixture.weights), "calibration_n": measured.n}
+    correct = chance.argmax(axis=1) == asked.label
+    plots.reliability(asking.pictures / "next_touchpoint.png", "Next touchpoint", chance.max(axis=1), correct)
+    plots.beside_baselines(asking.pictures / "next_touchpoint_baselines.png", "Next touchpoint", figures)
+    return Answered(measured, figures)
+
+
+def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPurchase]:
+    """How likely the target is within its horizon."""
+    config, rng = asking.config, asking.rng
+    journeys = _journeys(asking.data)
+    if not any(target.matches(name) for name in journeys.names):
+        raise TooLittleData(f"no touchpoint in the log is {' or '.join(target.touchpoints)}")
+    slices = for_landmarks(journeys, target.horizon_seconds)
+    learned_until = slices.calibration.since
+    vocabulary = Vocabulary.of(journeys.seen_at(np.full(len(journeys), learned_until - 1)))
+    fit = fit_purchase(
+        journeys, target, vocabulary, slices.train.since, learned_until, config.purchase, config.seed, folder,
+        asking.reporter.say,
+    )  # fmt: skip
+    predictor = PurchasePredictor.load(folder)
+    measured = calibrate.calibrate_purchase(
+        predictor, evaluate.ask_landmarks(journeys, target, slices.calibration, rng), rng
+    )
+    asked = evaluate.ask_landmarks(journeys, target, slices.test, rng)
+    _enough(len(asked.happened), "moments")
+    _both(target, asked.happened)
+    chance = measured.calibrator.apply(predictor.predict(asked.seen, asked.as_of))
+    band = measured.band.interval(chance)
+    logistic = fit_logistic(
+        journeys, target, vocabulary, slices.train.since, learned_until, config.seed, config.purchase
+    )
+    baselines = {
+        "base_rate": np.full(len(chance), predictor.base_rate),
+        "logistic_regression": logistic(asked.seen, asked.as_of),
+    }
+    figures = evaluate.purchase_figures(chance, band, baselines, asked, rng)
+    figures |= {"examples": fit.examples, "calibrator": measured.calibrator.name, "calibration_n": measured.n}
+    plots.reliability(
+        asking.pictures / f"purchase_{target.name}.png", f"Purchase: {target.name}", chance, asked.happened
+    )
+    plots.beside_baselines(
+        asking.pictures / f"purchase_{target.name}_baselines.png", f"Purchase: {target.name}", figures
+    )
+    return Answered(measured, figures)
+
+
+def feeling(asking: Asked, folder: Path) -> Answered[MeasuredFeeling]:
+    """How a text feels."""
+    config, rng, feedback = asking.config, asking.rng, asking.data.feedback
+    if feedback is None:
+        raise TooLittleData("no feedback file was given")
+    frame = labelled(feedback)
+    part = of_texts(frame, config.seed)
+    train, calibration, test = (frame[part == name].reset_index(drop=True) for name in (TRAIN, CALIBRATION, TEST))
+    _enough(len(calibration), "labelled texts", CALIBRATION)
+    _enough(len(test), "labelled texts")
+    settings = replace(config.feeling, seed=config.seed)
+    fit = fit_feedback(train, settings, folder, progress=asking.reporter.advance)
+    predictor = FeedbackPredictor.load(folder)
+    measured = calibrate.calibrate_feeling(predictor, calibration)
+    label = calibrate.polarity_codes(test)
+    found = calibrate.read(predictor.predict(list(test["text"])), measured.temperature, test, predictor.language)
+    channels = calibrate.channels(test)
+    rules = {name: measured.rule(POLICY.alpha, POLICY.delta, str(name)) for name in np.unique(channels)}
+    passes = np.array([rules[name].releases(found.score[i : i + 1])[0] for i, name in enumerate(channels)])
+    released = passes & calibrate.unflagged(found)
+    simple = fit_tfidf_baseline(train, test, least_texts=config.feeling.least_texts)
+    figures = evaluate.feeling_figures(
+        found.polarity, label, released, {"majority": simple.majority, "tfidf": simple.tfidf}, rng
+    )
+    figures |= {"examples": fit.texts, "heads": list(fit.heads), "weak_labels": fit.weak_labels}
+    figures |= {"calibration_n": len(calibration), "calibration_unflagged": len(measured.table)}
+    correct = found.polarity.argmax(axis=1) == label
+    plots.reliability(asking.pictures / "feeling.png", "Feeling", found.score, correct)
+    plots.beside_baselines(asking.pictures / "feeling_baselines.png", "Feeling", figures)
+    return Answered(measured, figures)
+
+
+def _journeys(data: TrainingData) -> Journeys:
+    if data.assembled is None or not len(data.assembled.journeys.code):
+        raise TooLittleData("no events file was given" if data.assembled is None else "the log holds no touchpoints")
+    return data.assembled.journeys
+
+
+def _enough(cases: int, what: str, part: str = TEST) -> None:
+    if cases < LEAST_TEST_CASES:
+        raise TooLittleData(
+            f"{cases} {what} fall into the {part} slice; {LEAST_TEST_CASES} are needed to measure anything"
+        )
+
+
+def _both(target: Target, happened: NDArray[np.int8]) -> None:
+    if not 0 < happened.sum() < len(happened):
+        raise TooLittleData(
+            f"{target.name} followed {happened.sum()} of {len(happened)} moments of the test slice; without both "
+            "outcomes nothing can be measured"
+        )

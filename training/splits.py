@@ -1,0 +1,94 @@
+"""Slices of time: learn on the earliest, measure confidence on a later one, test on the latest.
+
+Knows moments only; which examples lie in a slice is `training/examples.py`'s part. A text is never on both sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.features.text import content_hash
+from models.journey.event import DAY, SECOND, Micros
+from models.journey.journeys import Journeys
+
+TRAIN, CALIBRATION, TEST = "train", "calibration", "test"
+SHARES = (0.70, 0.15, 0.15)
+"""Train, calibration, test: of touchpoints (by time) and of texts."""
+LANDMARK_SHARES = (0.6, 0.2, 0.2)
+
+
+class LogTooShort(ValueError):
+    """The log ends before three horizons fit into it, so no outcome could be learned, measured and tested apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Moments from `since` (included) to `until` (excluded), microseconds."""
+
+    since: Micros
+    until: Micros
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Three slices in order of time."""
+
+    train: Slice
+    calibration: Slice
+    test: Slice
+
+
+def by_touchpoints(journeys: Journeys) -> Slices:
+    """Slices that hold 70, 15 and 15 % of all touchpoints.
+
+    >>> from models.journey.assembly import journeys_of
+    >>> j = journeys_of({"c": [("web.visit", moment) for moment in range(100)]})
+    >>> by_touchpoints(j).calibration
+    Slice(since=70, until=85)
+    """
+    moments = np.sort(journeys.occurred_at)
+    first, second = (int(moments[int(len(moments) * share)]) for share in (SHARES[0], SHARES[0] + SHARES[1]))
+    return Slices(Slice(int(moments[0]), first), Slice(first, second), Slice(second, int(moments[-1]) + 1))
+
+
+def for_landmarks(journeys: Journeys, horizon_seconds: int) -> Slices:
+    """Slices of moments to ask from, each followed by a whole horizon, so that no outcome reaches into the next slice.
+
+    With S the length of the log and H the horizon, R = S - 3 H is shared 60:20:20 and each share is followed by H.
+    Raises LogTooShort where R is not above 0.
+    """
+    start, end = int(journeys.occurred_at.min()), int(journeys.occurred_at.max())
+    horizon = horizon_seconds * SECOND
+    free = end - start - 3 * horizon
+    if free <= 0:
+        days = (end - start) // DAY
+        raise LogTooShort(f"the log spans {days} days; three horizons of {horizon // DAY} days do not fit into it")
+    train_end = start + int(free * LANDMARK_SHARES[0])
+    calibration_end = train_end + int(free * LANDMARK_SHARES[1])
+    return Slices(
+        Slice(start, train_end),
+        Slice(train_end + horizon, calibration_end + horizon),
+        Slice(calibration_end + 2 * horizon, end - horizon),
+    )
+
+
+def of_texts(frame: pd.DataFrame, seed: int) -> NDArray[np.str_]:
+    """(n,) train, calibration or test for each row: by time where `said_at` tells it, else by a hash of the text.
+
+    A text that comes again goes where it came first, so that nothing learned by heart is tested. Two texts are one
+    where every model sees them as the same, but for upper case.
+    """
+    keys = pd.Series([content_hash(text.lower()) for text in frame["text"]], index=frame.index, dtype=object)
+    if "said_at" in frame and frame["said_at"].notna().all() and frame["said_at"].nunique() > 1:
+        first = frame["said_at"].groupby(keys).transform("min")
+        rank = first.rank(method="max", pct=True).to_numpy(dtype=np.float64)
+    else:
+        rank = np.array([int(content_hash(f"{seed}:{key}")[:13], 16) / 16**13 for key in keys])
+    bounds = [SHARES[0], SHARES[0] + SHARES[1]]
+    names = np.array([TRAIN, CALIBRATION, TEST])
+    chosen: NDArray[np.str_] = names[np.searchsorted(bounds, rank, side="left")]
+    return chosen

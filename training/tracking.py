@@ -1,0 +1,146 @@
+"""MLflow's only door: a run with parameters, metrics, plots, data digests. Nothing else imports mlflow.
+
+Bundles are never found through MLflow (it writes absolute paths): versions/ and live/ are the truth, this is the diary.
+A user's MLFLOW_TRACKING_URI wins over the project's own store; nothing global of MLflow's is set.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+EXPERIMENT = "journey-insight"
+_LONGEST_PARAMETER, _LONGEST_TAG = 500, 5_000
+_AT_ONCE = 100  # what MLflow takes in one call
+_FOREIGN = re.compile(r"[^\w.\- ]")  # what MLflow takes in no name
+_TALKATIVE = ("mlflow", "alembic")
+
+
+class TrackingError(RuntimeError):
+    """MLflow's store cannot be used; the message says which and why. Nothing was trained."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open run; what is logged here is kept even if training fails later. `client` is MLflow's."""
+
+    run_id: str
+    client: Any
+
+    def parameters(self, values: Mapping[str, Any]) -> None:
+        """Log a nested mapping as dotted parameters."""
+        new = _library("mlflow.entities").Param
+        self._log("params", [new(name, str(value)[:_LONGEST_PARAMETER]) for name, value in _named(values).items()])
+
+    def metrics(self, values: Mapping[str, Any]) -> None:
+        """Log the numbers of a nested mapping as dotted metrics; what is no number is left out."""
+        new, now = _library("mlflow.entities").Metric, time.time_ns() // 1_000_000
+        numbers = {k: float(v) for k, v in _named(values).items() if isinstance(v, int | float) and v == v}
+        self._log("metrics", [new(name, number, now, 0) for name, number in numbers.items()])
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        new = _library("mlflow.entities").RunTag
+        self._log("tags", [new(name, value[:_LONGEST_TAG]) for name, value in _named(values).items()])
+
+    def table(self, values: Mapping[str, Any], name: str) -> None:
+        """Keep a mapping as JSON beside the run."""
+        with _quietly():
+            self.client.log_dict(self.run_id, dict(values), name)
+
+    def files(self, folder: Path, name: str) -> None:
+        """Keep a folder of plots beside the run."""
+        if any(folder.iterdir()):
+            with _quietly():
+                self.client.log_artifacts(self.run_id, str(folder), name)
+
+    def _log(self, kind: str, entities: list[Any]) -> None:
+        with _quietly():
+            for start in range(0, len(entities), _AT_ONCE):
+                self.client.log_batch(self.run_id, **{kind: entities[start : start + _AT_ONCE]})
+
+
+@contextmanager
+def open_run(root: Path, name: str) -> Iterator[Run]:
+    """Open a run in the project's store under `root` (made where missing), or in the user's tracking server.
+
+    The run ends FINISHED, or FAILED where an exception leaves the context. Raises TrackingError before anything else.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    own = "MLFLOW_TRACKING_URI" not in os.environ
+    store = f"sqlite:///{root.resolve() / 'tracking.db'}" if own else os.environ["MLFLOW_TRACKING_URI"]
+    mlflow = _library("mlflow")
+    try:
+        with _quietly():
+            client = mlflow.MlflowClient(tracking_uri=store)
+            found = client.get_experiment_by_name(EXPERIMENT)
+            where = (root / "artifacts").resolve().as_uri() if own else None
+            experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=where)
+            run = Run(client.create_run(experiment, run_name=name).info.run_id, client)
+    except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
+        place = "the project's own store" if own else "MLFLOW_TRACKING_URI"
+        raise TrackingError(f"MLflow cannot write to {store} ({place}): {str(error).splitlines()[0]}") from error
+    try:
+        yield run
+    except BaseException:
+        with suppress(Exception), _quietly():  # what went wrong first is what should be told
+            client.set_terminated(run.run_id, "FAILED")
+        raise
+    with _quietly():
+        client.set_terminated(run.run_id, "FINISHED")
+
+
+def _library(name: str) -> Any:
+    """MLflow, imported on first use: it takes seconds, and most commands never need it. It sends nobody statistics."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module(name)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """MLflow's progress and the deprecations of what it builds on are not ours to tell; all is set back afterwards."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat, under names that MLflow takes."""
+    return {_FOREIGN.sub("_", name): value for name, value in flatten(values).items()}
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Dotted keys of a nested mapping; lists keep their place as a number.
+
+    >>> flatten({"a": {"b": 1}, "c": [2, 3]})
+    {'a.b': 1, 'c.0': 2, 'c.1': 3}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            flat |= flatten({str(i): item for i, item in enumerate(value)}, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
