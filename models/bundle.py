@@ -190,8 +190,7 @@ def write_manifest(folder: Path, learned_from: Mapping[str, Any], figures: Mappi
     digest = hashlib.sha256(_canonical(body)).hexdigest()
     whole = {**about, **body, "digest": digest}
     whole["seal"] = _seal(whole)
-    text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / "manifest.json").write_text(text + "\n", "utf-8")
+    (folder / "manifest.json").write_text(_rendered(whole), "utf-8")
     return digest
 
 
@@ -201,7 +200,8 @@ def check_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BundleError(f"{folder.name} has no manifest.json; it is no bundle, or was not written to its end")
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        manifest: dict[str, Any] = json.loads(text)
         body = {key: manifest[key] for key in ("format", "files", "learned_from", "figures")}
         digest, seal = manifest["digest"], manifest["seal"]
     except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
@@ -209,7 +209,7 @@ def check_manifest(folder: Path) -> dict[str, Any]:
     if body["format"] != FORMAT:
         found = f"{folder.name}/manifest.json has format {body['format']!r}"
         raise BundleError(f"{found}; this version reads {FORMAT}: train it again")
-    if _seal(manifest) != seal or hashlib.sha256(_canonical(body)).hexdigest() != digest:
+    if text != _rendered(manifest) or _seal(manifest) != seal or hashlib.sha256(_canonical(body)).hexdigest() != digest:
         raise BundleError(f"{folder.name}/manifest.json was changed after it was written; copy the bundle again")
     present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
     for name in sorted(present ^ set(body["files"])):
@@ -243,6 +243,10 @@ def load_bundle(folder: Path, threads: int = 1) -> LoadedBundle:
         )
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BundleError(f"{folder.name} cannot be loaded: {error}") from error
+
+
+def _rendered(manifest: Mapping[str, Any]) -> str:
+    return json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _seal(manifest: Mapping[str, Any]) -> str:

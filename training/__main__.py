@@ -116,7 +116,8 @@ def train(
         table = figures_table(report.figures)
         if table.row_count:
             Console(width=None if sys.stdout.isatty() else 150).print(table)
-        print(*refusals(report.figures), sep="\n")
+        for line in refusals(report.figures):
+            print(line)
         state = f"live as version {report.version}" if report.version else "not published"
         print(f"bundle {report.digest[:12]} {state}: {report.why}")
     if report.version is None and publish:

@@ -21,7 +21,7 @@ from models.features.vocabulary import Vocabulary
 from models.journey.event import SECOND, Micros
 from models.journey.journeys import Ints, Journeys
 from models.journey.target import HAPPENED, Target
-from models.predictors.purchase import ABOUT_FILE, BOOSTING_FILE, FORMAT_VERSION
+from models.predictors.purchase import ABOUT_FILE, BOOSTING_FILE, FORMAT_VERSION, Logistic, log_features
 from training.errors import TooLittleData
 from training.examples import landmarks
 from training.export import export_boosting
@@ -29,6 +29,7 @@ from training.loop import Progress
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int8]
+Reals = NDArray[np.float64]
 
 _LANDMARKS_AT_ONCE = 50_000
 
@@ -83,7 +84,7 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class PurchaseFit:
-    """What was learned, from how many examples, and the log-losses on held-out customers: boosting, base_rate."""
+    """What was learned, from how many examples, and the log-losses on held-out customers at later moments."""
 
     examples: int
     positives: int
@@ -99,16 +100,13 @@ class LogisticBaseline:
 
     vocabulary: Vocabulary
     base_rate: float
-    mean: NDArray[np.float64]  # (F,) of the logs
-    scale: NDArray[np.float64]  # (F,) of the logs
-    regression: LogisticRegression
+    logistic: Logistic
 
     def __call__(self, seen: Journeys, as_of: Ints) -> NDArray[np.float64]:
         """(C,) probability for journeys already cut by `seen_at(as_of)`; an empty journey gets the base rate."""
         if not len(seen):
             return np.empty(0)
-        logs = _log(behaviour(seen, as_of, self.vocabulary))
-        given = self.regression.predict_proba((logs - self.mean) / self.scale)[:, 1]
+        given = self.logistic.predict(behaviour(seen, as_of, self.vocabulary))
         return np.where(seen.lengths > 0, given, self.base_rate)
 
 
@@ -169,9 +167,16 @@ def fit_purchase(
     held = _held_out(examples.rows, config.held_out_share, rng)
     x, y = examples.features, examples.happened
     boosting = _boost(x[~held], y[~held], x[held], y[held], config, seed)
+    logistic = _regress(x[~held], y[~held])
+    # Other customers, at the later moments: what serving will be asked is later still.
+    late = held & (examples.as_of >= np.median(examples.as_of[held]))
+    boosted, regressed = boosting.predict_proba(x[late])[:, 1], logistic.predict(x[late])
+    weight = _boosting_weight(boosted, regressed, y[late])
     held_out = {
-        "boosting": _log_loss(boosting.predict_proba(x[held])[:, 1], y[held]),
-        "base_rate": _log_loss(np.full(int(held.sum()), y[~held].mean()), y[held]),
+        "mixture": _log_loss(weight * boosted + (1 - weight) * regressed, y[late]),
+        "boosting": _log_loss(boosted, y[late]),
+        "logistic": _log_loss(regressed, y[late]),
+        "base_rate": _log_loss(np.full(int(late.sum()), y[~held].mean()), y[late]),
     }
     progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}")
     out.mkdir(parents=True, exist_ok=True)
@@ -185,6 +190,8 @@ def fit_purchase(
         "n": len(y),
         "positives": positives,
         "minimum_positives": config.minimum_positives,
+        "boosting_weight": weight,
+        "logistic": logistic.to_dict(),
     }
     (out / ABOUT_FILE).write_text(json.dumps(about, indent=1, ensure_ascii=False), "utf-8")
     seconds = time.monotonic() - began
@@ -207,11 +214,9 @@ def fit_logistic(
     )
     positives = int((examples.happened == HAPPENED).sum())
     _refuse_too_little(target, len(examples.happened), positives, config)
-    logs = _log(examples.features)
-    mean, spread = logs.mean(axis=0), logs.std(axis=0)
-    scale = np.where(spread > 1e-6, spread, 1.0)  # a column that never changes says nothing
-    regression = LogisticRegression(max_iter=1000).fit((logs - mean) / scale, examples.happened)
-    return LogisticBaseline(vocabulary, positives / len(examples.happened), mean, scale, regression)
+    return LogisticBaseline(
+        vocabulary, positives / len(examples.happened), _regress(examples.features, examples.happened)
+    )
 
 
 def _refuse_too_little(target: Target, n: int, positives: int, config: PurchaseConfig) -> None:
@@ -255,9 +260,21 @@ def _boost(
     return boosting.fit(x, y, X_val=x_held, y_val=y_held)
 
 
-def _log(features: Features) -> NDArray[np.float64]:
-    wide = features.astype(np.float64)
-    return np.asarray(np.sign(wide) * np.log1p(np.abs(wide)), dtype=np.float64)
+def _regress(features: Features, happened: Labels) -> Logistic:
+    """Fit on standardised logs, and give the weights on the logs' own scale."""
+    logs = log_features(features)
+    mean, spread = logs.mean(axis=0), logs.std(axis=0)
+    scale = np.where(spread > 1e-6, spread, 1.0)  # a column that never changes says nothing
+    fitted = LogisticRegression(max_iter=1000).fit((logs - mean) / scale, happened)
+    weights = fitted.coef_[0] / scale
+    return Logistic(weights, float(fitted.intercept_[0] - mean @ weights))
+
+
+def _boosting_weight(boosted: Reals, regressed: Reals, happened: Labels) -> float:
+    """The share of the boosting in the mixture that held-out examples like best, in steps of a twentieth."""
+    shares = np.linspace(0, 1, 21)
+    losses = [_log_loss(share * boosted + (1 - share) * regressed, happened) for share in shares]
+    return float(shares[int(np.argmin(losses))])
 
 
 def _log_loss(probability: NDArray[np.float64], happened: Labels) -> float:

@@ -1,4 +1,4 @@
-"""Purchase likelihood: gradient boosting over behaviour, exported to ONNX. Any target of touchpoints within a horizon.
+"""Purchase likelihood: gradient boosting and a logistic regression over behaviour, mixed. Any target within a horizon.
 
 Answers raw probabilities from ONNX Runtime and numpy; calibrating them, and how far to trust them, is confidence's
 part. A likelihood is not uplift: it says who will, not whom a campaign would move.
@@ -6,9 +6,10 @@ part. A likelihood is not uplift: it says who will, not whom a campaign would mo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime
@@ -26,6 +27,39 @@ BOOSTING_FILE, ABOUT_FILE = "boosting.onnx", "purchase.json"
 _CUSTOMERS_AT_ONCE = 20_000
 
 
+def log_features(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(S, F) each feature on a logarithmic scale, its sign kept: what the logistic regression sees.
+
+    >>> log_features(np.array([[0.0, 1.0, -1.0]], dtype=np.float32)).round(3)
+    array([[ 0.   ,  0.693, -0.693]])
+    """
+    wide = features.astype(np.float64)
+    return np.asarray(np.sign(wide) * np.log1p(np.abs(wide)), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A logistic regression on `log_features`: extrapolates smoothly where trees stay flat.
+
+    weights (F,) and intercept are on the scale of `log_features` itself.
+    """
+
+    weights: NDArray[np.float64]
+    intercept: float
+
+    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(S,) probability for rows (S, F) of `behaviour`."""
+        logit = log_features(features) @ self.weights + self.intercept
+        return np.asarray(1 / (1 + np.exp(-np.clip(logit, -40, 40))), dtype=np.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights.tolist(), "intercept": self.intercept}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Logistic:
+        return cls(np.array(data["weights"], dtype=np.float64), float(data["intercept"]))
+
+
 @dataclass(frozen=True)
 class PurchasePredictor:
     """Loaded from a folder of boosting.onnx and purchase.json; taught by `n` examples, `positives` of them followed."""
@@ -36,6 +70,8 @@ class PurchasePredictor:
     n: int
     positives: int
     minimum_positives: int
+    boosting_weight: float
+    _logistic: Logistic
     _boosting: onnxruntime.InferenceSession
 
     @classmethod
@@ -56,6 +92,8 @@ class PurchasePredictor:
                 n=int(about["n"]),
                 positives=int(about["positives"]),
                 minimum_positives=int(about["minimum_positives"]),
+                boosting_weight=float(about["boosting_weight"]),
+                _logistic=Logistic.from_dict(about["logistic"]),
                 _boosting=open_session(folder / BOOSTING_FILE, threads),
             )
         except (KeyError, TypeError) as error:
@@ -66,7 +104,12 @@ class PurchasePredictor:
         return np.where(seen.lengths > 0, self.score(behaviour(seen, as_of, self.vocabulary)), self.base_rate)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(C,) raw probability for rows (C, F) of `behaviour`."""
+        """(C,) raw probability for rows (C, F) of `behaviour`: the mixture."""
+        weight = self.boosting_weight
+        return weight * self.boosted(features) + (1 - weight) * self._logistic.predict(features)
+
+    def boosted(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """(C,) what the boosting alone says of rows (C, F) of `behaviour`."""
         parts = [
             self._boosting.run(["probabilities"], {"features": features[start : start + _CUSTOMERS_AT_ONCE]})[0][:, 1]
             for start in range(0, len(features), _CUSTOMERS_AT_ONCE)
