@@ -1,4 +1,4 @@
-"""`python -m training`: make up a company, train on its data or on yours, publish what beats its baselines.
+"""`python -m training`: make up a company, train on its data or on yours, publish what beats its baselines; measure.
 
 Reads options and prints; the work is in pipeline.py and simulator/. Results go to stdout (JSON with --json), the rest
 to stderr. Exit codes: 0 trained, 2 wrong input, 3 trained but not published.
@@ -13,14 +13,18 @@ import time
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
+
+from training.importing import app as importing
+from training.measure.commands import app as measuring
+from training.refusal import refused, stderr
 
 app = typer.Typer(help="Teach Journey Insight.", no_args_is_help=True, pretty_exceptions_enable=False)
-_stderr = Console(stderr=True)
+app.add_typer(measuring, name="measure")
+app.add_typer(importing, name="import")
 NOT_PUBLISHED = 3
 
 
@@ -38,13 +42,13 @@ def simulate(
     from training.simulator import simulate as make_up
 
     if out.exists() and not out.is_dir():
-        raise _refused(f"--out {out} is a file; name a folder, new or existing")
-    with _stderr.status("making up customers"):
+        raise refused(f"--out {out} is a file; name a folder, new or existing")
+    with stderr.status("making up customers"):
         company = make_up(customers, seed, out, until=until.date() if until else None)
     if as_json:
         print(json.dumps(company))
     else:
-        _stderr.print(f"{customers} customers in {out}/: events.parquet, feedback.parquet, truth.parquet, company.json")
+        stderr.print(f"{customers} customers in {out}/: events.parquet, feedback.parquet, truth.parquet, company.json")
 
 
 @app.command()
@@ -78,7 +82,7 @@ def train(
     from models.ledger import LedgerError
     from models.nets.feedback import EncoderNotFoundError
     from training.config import DEFAULT_TARGET, ConfigError, TrainConfig, parse_columns, parse_horizon, parse_target
-    from training.console import Watched, figures_table, refusals
+    from training.console import Watched
     from training.data import DataError, exported
     from training.pipeline import run
     from training.tracking import TrackingError
@@ -106,29 +110,29 @@ def train(
         )
         if epochs is not None:
             config = replace(config, feeling=replace(config.feeling, epochs=epochs))
-        with Watched(_stderr) as watched:
+        with Watched(stderr) as watched:
             report = run(config, now=time.time_ns() // 1000, by=_somebody(), reporter=watched)
     except wrong_input as error:
-        raise _refused(str(error)) from None
+        raise refused(str(error)) from None
     if as_json:
         print(json.dumps(report.to_dict(), ensure_ascii=False))
     else:
-        table = figures_table(report.figures)
-        if table.row_count:
-            Console(width=None if sys.stdout.isatty() else 150).print(table)
-        for line in refusals(report.figures):
-            print(line)
-        state = f"live as version {report.version}" if report.version else "not published"
-        print(f"bundle {report.digest[:12]} {state}: {report.why}")
+        _tell(report.to_dict())
     if report.version is None and publish:
         raise typer.Exit(NOT_PUBLISHED)
 
 
-def _refused(message: str) -> typer.Exit:
-    """One line on stderr, whatever it is made of; to be raised."""
-    line = " ".join(message.split())
-    _stderr.print(f"[red]error:[/red] {escape(line)}", highlight=False, soft_wrap=True)
-    return typer.Exit(2)
+def _tell(report: dict[str, Any]) -> None:
+    """A report as a person reads it, on stdout."""
+    from training.console import figures_table, refusals
+
+    table = figures_table(report["figures"])
+    if table.row_count:
+        Console(width=None if sys.stdout.isatty() else 150).print(table)
+    for line in refusals(report["figures"]):
+        print(line)
+    state = f"live as version {report['version']}" if report["version"] else "not published"
+    print(f"bundle {report['digest'][:12]} {state}: {report['why']}")
 
 
 def _somebody() -> str:

@@ -39,9 +39,12 @@ class Watched:
 
     def __init__(self, console: Console) -> None:
         self._bars = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=16), TextColumn("{task.fields[note]}"), TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
             console=console,
-        )  # fmt: skip
+        )
         self._task: Any = None
 
     def __enter__(self) -> Watched:

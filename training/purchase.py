@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,21 +182,31 @@ def fit_purchase(
     progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}")
     out.mkdir(parents=True, exist_ok=True)
     export_boosting(boosting, x, out / BOOSTING_FILE, rng)
+    numbers = {"base_rate": base_rate, "n": len(y), "positives": positives, "boosting_weight": weight}
+    _write_about(out, target, vocabulary, config, logistic, numbers)
+    seconds = time.monotonic() - began
+    return PurchaseFit(len(y), positives, base_rate, int(boosting.n_iter_), held_out, seconds)
+
+
+def _write_about(
+    out: Path,
+    target: Target,
+    vocabulary: Vocabulary,
+    config: PurchaseConfig,
+    logistic: Logistic,
+    numbers: Mapping[str, float],
+) -> None:
+    """Write what the predictor must know beside the boosting."""
     about = {
         "format_version": FORMAT_VERSION,
         "target": target.to_dict(),
         "vocabulary": vocabulary.to_dict(),
         "features": [feature.name for feature in features_of(vocabulary)],
-        "base_rate": base_rate,
-        "n": len(y),
-        "positives": positives,
         "minimum_positives": config.minimum_positives,
-        "boosting_weight": weight,
         "logistic": logistic.to_dict(),
+        **numbers,
     }
     (out / ABOUT_FILE).write_text(json.dumps(about, indent=1, ensure_ascii=False), "utf-8")
-    seconds = time.monotonic() - began
-    return PurchaseFit(len(y), positives, base_rate, int(boosting.n_iter_), held_out, seconds)
 
 
 def fit_logistic(

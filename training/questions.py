@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models.features.sequence import encode_sequences
 from models.features.vocabulary import Vocabulary
 from models.insight import ReleasePolicy
+from models.journey.event import Micros
 from models.journey.journeys import Journeys
 from models.journey.target import Target
 from models.measured import MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
@@ -36,6 +37,8 @@ from training.splits import CALIBRATION, TEST, TRAIN, by_touchpoints, for_landma
 
 M = TypeVar("M")
 LEAST_TEST_CASES = 20
+LEAST_CUSTOMERS = 20
+"""A likelihood is learned from some customers and stopped by others; fewer than these cannot be parted."""
 POLICY = ReleasePolicy()
 """Figures are reported under the default policy; an operator's own is applied when serving."""
 
@@ -101,7 +104,7 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
         raise TooLittleData(f"no touchpoint in the log is {' or '.join(target.touchpoints)}")
     slices = for_landmarks(journeys, target.horizon_seconds)
     learned_until = slices.calibration.since
-    vocabulary = Vocabulary.of(journeys.seen_at(np.full(len(journeys), learned_until - 1)))
+    vocabulary = Vocabulary.of(_known_before(journeys, learned_until))
     fit = fit_purchase(
         journeys, target, vocabulary, slices.train.since, learned_until, config.purchase, config.seed, folder,
         asking.reporter.say,
@@ -169,6 +172,17 @@ def _journeys(data: TrainingData) -> Journeys:
     if data.assembled is None or not len(data.assembled.journeys.code):
         raise TooLittleData("no events file was given" if data.assembled is None else "the log holds no touchpoints")
     return data.assembled.journeys
+
+
+def _known_before(journeys: Journeys, until: Micros) -> Journeys:
+    """What of the journeys was seen before `until`. Raises TooLittleData where that is next to nobody."""
+    known = journeys.seen_at(np.full(len(journeys), until - 1))
+    customers = int((known.lengths > 0).sum())
+    if customers < LEAST_CUSTOMERS:
+        raise TooLittleData(
+            f"{customers} customers were seen before the calibration slice; {LEAST_CUSTOMERS} are needed to learn from"
+        )
+    return known
 
 
 def _enough(cases: int, what: str, part: str = TEST) -> None:

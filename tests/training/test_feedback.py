@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel
 
 from models.nets.feedback import MINILM, EncoderNotFoundError, FeedbackNet, load_encoder
 from models.predictors.feedback import NUANCES, POLARITIES, FeedbackPredictor
+from tests.tiny_encoder import write_tiny_encoder
 from training import feedback
 from training.export import ParityError
 from training.feedback import FeedbackConfig, fit_feedback, fit_net
@@ -53,28 +52,9 @@ def _frame(rows: int, seed: int = 0) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder with a random BERT of two layers, 32 wide, and a tokenizer of the words above."""
-    folder = tmp_path_factory.mktemp("tiny")
-    words = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *FILLERS, *(word for said in SAYINGS.values() for word in said)]
-    tokenizer = Tokenizer(models.WordLevel({word: row for row, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-    )
-    tokenizer.save(str(folder / "tokenizer.json"))
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        shape = BertConfig(
-            vocab_size=len(words),
-            max_position_embeddings=64,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-        )
-        BertModel(shape).save_pretrained(folder)
-    return str(folder)
+    """A folder with a random BERT that knows the words above."""
+    words = [*FILLERS, *(word for said in SAYINGS.values() for word in said)]
+    return write_tiny_encoder(tmp_path_factory.mktemp("tiny"), words)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,152 @@
+"""Calibration on a later slice: what is measured, and what is too little to measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from models.journey.assembly import journeys_of
+from models.journey.journeys import Ints, Journeys
+from models.measured import COVERAGES
+from models.predictors.feedback import POLARITIES, FeedbackPredictor, FeelingPrediction
+from models.predictors.next_touchpoint import NextTouchpointPredictor
+from models.predictors.predictor import NextTouchpointPrediction
+from models.predictors.purchase import PurchasePredictor
+from training.calibrate import (
+    calibrate_feeling,
+    calibrate_next_touchpoint,
+    calibrate_purchase,
+    channels,
+    polarity_codes,
+)
+from training.errors import TooLittleData
+from training.evaluate import AskedLandmarks, AskedSteps
+
+NOBODY = journeys_of({})
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Says:
+    """A next-touchpoint predictor that gives these distributions, whoever asks."""
+
+    distribution: Floats
+
+    def predict(self, seen: Journeys, as_of: Ints) -> NextTouchpointPrediction:
+        n = len(self.distribution)
+        return NextTouchpointPrediction(self.distribution, np.zeros(n), np.zeros((n, 3)))
+
+
+@dataclass(frozen=True)
+class Likely:
+    """A purchase predictor that gives these probabilities."""
+
+    probability: Floats
+
+    def predict(self, seen: Journeys, as_of: Ints) -> Floats:
+        return self.probability
+
+
+@dataclass(frozen=True)
+class Reads:
+    """A feedback predictor that finds the polarity named by a text's first word, as sure as it is told to be."""
+
+    sure: float = 0.9
+    language: str = "en"
+
+    def predict(self, texts: list[str]) -> FeelingPrediction:
+        polarity = np.full((len(texts), 4), (1 - self.sure) / 3)
+        for row, text in enumerate(texts):
+            polarity[row, POLARITIES.index(text.split()[0])] = self.sure
+        return FeelingPrediction(
+            polarity, None, None, None, None, np.zeros(len(texts), dtype=np.bool_), np.full(len(texts), 9)
+        )
+
+
+def _steps(label: Ints) -> AskedSteps:
+    return AskedSteps(NOBODY, np.zeros(len(label), dtype=np.int64), label, np.arange(len(label)))
+
+
+def _moments(happened: NDArray[np.int8]) -> AskedLandmarks:
+    return AskedLandmarks(NOBODY, np.zeros(len(happened), dtype=np.int64), happened, np.arange(len(happened)))
+
+
+def test_an_overconfident_net_is_cooled_and_sets_cover_as_promised() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet(np.ones(4), 2000)
+    label = np.array([rng.choice(4, p=row) for row in honest])
+    boastful = honest**3 / (honest**3).sum(axis=1, keepdims=True)
+    measured = calibrate_next_touchpoint(cast(NextTouchpointPredictor, Says(boastful)), _steps(label))
+    assert measured.temperature.temperature == pytest.approx(3, rel=0.15)
+    assert (tuple(measured.sets), measured.n) == (COVERAGES, 2000)
+    sizes = []
+    for coverage in COVERAGES:
+        inside = measured.set_for(coverage).predict_set(measured.temperature.apply(boastful))
+        assert inside[np.arange(2000), label].mean() >= coverage
+        sizes.append(inside.sum())
+    assert sizes == sorted(sizes)
+
+
+def test_too_few_touchpoints_measure_nothing() -> None:
+    few = np.full((19, 2), 0.5)
+    with pytest.raises(TooLittleData, match="19 touchpoints fall into the calibration slice; 20 are needed"):
+        calibrate_next_touchpoint(cast(NextTouchpointPredictor, Says(few)), _steps(np.zeros(19, dtype=np.int64)))
+
+
+def test_a_probability_gets_a_calibrator_and_a_band_around_it() -> None:
+    rng = np.random.default_rng(0)
+    chance = rng.random(2000)
+    happened = (rng.random(2000) < chance).astype(np.int8)
+    measured = calibrate_purchase(cast(PurchasePredictor, Likely(chance)), _moments(happened), rng)
+    assert measured.n == 2000
+    low, high = measured.band.interval(np.array([0.5]))
+    assert low[0] < 0.5 < high[0]
+
+
+@pytest.mark.parametrize("positives", [0, 19, 181, 200])
+def test_one_outcome_alone_measures_nothing(positives: int) -> None:
+    happened = (np.arange(200) < positives).astype(np.int8)
+    with pytest.raises(TooLittleData, match=f"{positives} outcomes of 200; 20 that happened and 20 that did not"):
+        calibrate_purchase(
+            cast(PurchasePredictor, Likely(np.full(200, 0.5))), _moments(happened), np.random.default_rng(0)
+        )
+
+
+def test_the_table_of_feelings_holds_only_what_no_flag_sends_to_a_person() -> None:
+    said = ["positive words about the car and the people", "negative words about the car and the people"]
+    frame = pd.DataFrame({
+        "text": [*said * 30, *["positive"] * 10],
+        "polarity": ["positive", "negative"] * 30 + ["negative"] * 10,
+        "channel": ["survey", "email"] * 30 + [None] * 10,
+    })  # fmt: skip
+    measured = calibrate_feeling(cast(FeedbackPredictor, Reads()), frame)
+    assert len(measured.table) == 60  # the ten of one word are too short to tell
+    assert not measured.table.wrong.any()
+    assert set(measured.table.group) == {"survey", "email"}
+
+
+def test_stars_that_are_the_label_raise_no_flag_that_would_hide_mistakes() -> None:
+    text = "positive words about the car and the people"
+    frame = pd.DataFrame({"text": [text] * 40, "rating": [1.0] * 40})
+    measured = calibrate_feeling(cast(FeedbackPredictor, Reads()), frame)
+    assert (len(measured.table), int(measured.table.wrong.sum())) == (40, 40)
+
+
+def test_too_few_texts_measure_nothing() -> None:
+    frame = pd.DataFrame({"text": ["positive"] * 19, "polarity": ["positive"] * 19})
+    with pytest.raises(TooLittleData, match="19 labelled texts"):
+        calibrate_feeling(cast(FeedbackPredictor, Reads()), frame)
+
+
+def test_labels_and_channels_are_read_for_every_row() -> None:
+    frame = pd.DataFrame(
+        {"text": "a", "polarity": ["neutral", None, None], "rating": [5, 4.4, 1], "channel": ["x", None, "y"]}
+    )
+    assert [POLARITIES[code] for code in polarity_codes(frame)] == ["neutral", "positive", "negative"]
+    assert channels(frame).tolist() == ["x", "unknown", "y"]
+    assert channels(frame.drop(columns="channel")).tolist() == ["unknown"] * 3
