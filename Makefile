@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
 
-.PHONY: run test check fix setup clean
+.PHONY: run test check fix bench setup clean
 
 run: $(SETUP)
 	@$(BIN)/python scripts/demo.py
@@ -22,6 +22,14 @@ check: $(SETUP)
 fix: $(SETUP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Side by side with peers, on data sets that are not part of the project: make bench DATA=folder
+DATA ?= ../shared/data
+bench: $(SETUP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,bench]'
+	$(BIN)/python -m benchmarks.next_touchpoint --data $(DATA)
+	$(BIN)/python -m benchmarks.purchase --data $(DATA)
+	$(BIN)/python -m benchmarks.feedback --data $(DATA)
 
 setup: $(SETUP)
 

@@ -23,7 +23,7 @@ from rich.panel import Panel
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".data" / "demo"
 READY = DEMO / "ready.json"
-CUSTOMERS, VISITORS = 6000, 400
+CUSTOMERS, VISITORS = 3000, 300
 KEYS = {
     "marketing tool": ["read"],
     "website": ["ingest"],

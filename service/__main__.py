@@ -1,4 +1,7 @@
-"""python -m service: serve (the default), worker, import, export, rebuild and keys. Alone reads the environment."""
+"""python -m service: serve (the default), worker, import, export, rebuild, backup, restore and keys.
+
+Alone reads the environment.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -24,6 +28,7 @@ from models.journey.touchpoint import CatalogueError
 from service import logs
 from service.access import keys
 from service.app import create_app
+from service.backup import backup, restore
 from service.clock import random_id, system_clock
 from service.errors import Conflict, Problem
 from service.events.history import import_events
@@ -32,7 +37,7 @@ from service.insights.predictions import moment_of
 from service.live.bundles import LiveBundles
 from service.rebuild import rebuild
 from service.settings import Settings
-from service.state import State, open_state
+from service.state import State, open_state, refuse_half_restored
 from service.worker import Worker, run_worker
 
 app = typer.Typer(help="Events and feedback in, insights and cases out.", no_args_is_help=False, add_completion=False)
@@ -59,6 +64,7 @@ def serve(
     """Answer requests."""
     settings = _settings(host=host, port=port)
     with _failing_clearly():
+        refuse_half_restored(settings)
         child = _start_worker() if with_worker else None
         try:
             # uvicorn's access log would name paths, and so customers; RequestLog writes a line without them.
@@ -154,6 +160,38 @@ def rebuild_command(as_json: AsJson = False) -> None:
     with _open() as state:
         rows = rebuild(state)
     print(json.dumps({"folded": rows}) if as_json else f"{rows} rows of the log folded")
+
+
+@app.command("backup")
+def backup_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")], as_json: AsJson = False
+) -> None:
+    """Copy both databases while the service works, and verify the copy."""
+    settings = _settings()
+    with _failing_clearly(), _progress("databases copied") as tell:
+        done = count(1)
+        manifest = backup(settings.data_dir, folder, system_clock(), random_id, lambda _: tell(next(done)))
+    print(json.dumps({"folder": str(folder), **manifest}) if as_json else f"{folder}: {_told(manifest)}")
+
+
+@app.command("restore")
+def restore_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `backup` wrote.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Give up what is in the data folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a backup and put it in the data folder. Stop the service first."""
+    settings = _settings()
+    with _failing_clearly():
+        manifest = restore(settings.data_dir, folder, replace=replace)
+    where = str(settings.data_dir)
+    print(json.dumps({"data_dir": where, **manifest}) if as_json else f"{where}: {_told(manifest)}")
+
+
+def _told(manifest: Mapping[str, Any]) -> str:
+    rows = {name: one["rows"] for name, one in manifest["databases"].items()}
+    return (f"as of {manifest['made_at']}, verified: {rows['log']['log']:,} rows of the log, "
+            f"{rows['service']['customers']:,} customers, {rows['service'].get('verdicts', 0):,} verdicts")  # fmt: skip
 
 
 @keys_app.command("create")

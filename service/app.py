@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from service import errors, health
+from service import errors, health, metrics
 from service.clock import Clock, Ids, random_id, system_clock
+from service.counters import Counters, CountRequests
 from service.events.routes import router as events_router
 from service.insights.routes import router as insights_router
 from service.live.bundles import LiveBundles
@@ -27,10 +28,11 @@ def create_app(
 ) -> FastAPI:
     """The whole service on one data folder. Databases are opened and migrated when the app starts, not here."""
     live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds)
+    counters = Counters.fresh()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with open_state(settings, clock, ids) as state:
+        with open_state(settings, clock, ids) as state, metrics.watching(counters.registry, state, live):
             app.state.service = state
             live.now()
             yield
@@ -38,8 +40,10 @@ def create_app(
     app = FastAPI(title="Journey Insight", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.bundles = live
     app.state.ids = ids
+    app.state.counters = counters
     errors.install(app)
     app.add_middleware(RequestLog, ids=ids)
-    for router in (health.router, events_router, insights_router, reviews_router):
+    app.add_middleware(CountRequests, counters=counters)
+    for router in (health.router, metrics.router, events_router, insights_router, reviews_router):
         app.include_router(router)
     return app

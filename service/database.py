@@ -23,6 +23,9 @@ metadata = MetaData()
 log_metadata = MetaData()
 """Tables of log.db."""
 
+UNFINISHED = "restore.partial"
+"""Folder inside the data folder while a backup is being restored; a service does not start beside it."""
+
 BUSY_MILLISECONDS = 5_000
 POOL_CONNECTIONS = 8
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -94,6 +97,12 @@ class Database:
         with _migrating, self.write() as connection, EnvironmentContext(Config(), script, fn=to_head) as alembic:
             alembic.configure(connection=connection)
             alembic.run_migrations()
+
+
+def known_revisions(name: Literal["log", "service"]) -> tuple[str, ...]:
+    """Every schema that this program can bring to the newest one, oldest first."""
+    script = ScriptDirectory(str(_MIGRATIONS / name))
+    return tuple(reversed([revision.revision for revision in script.walk_revisions()]))
 
 
 def _prepare(connection: Any, _: object) -> None:

@@ -6,7 +6,7 @@ right without it.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, String, Table, delete
+from sqlalchemy import BigInteger, Column, Connection, String, Table, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Micros
@@ -31,6 +31,11 @@ def take(database: Database, name: str, holder: str, now: Micros, until: Micros)
     )
     with database.write() as connection:
         return connection.execute(taken).rowcount > 0
+
+
+def until(connection: Connection, name: str) -> Micros | None:
+    """When the lease ends or ended; None where nobody has it."""
+    return connection.execute(select(leases.c.until).where(leases.c.name == name)).scalar()
 
 
 def give_back(database: Database, name: str, holder: str) -> None:

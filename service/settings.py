@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """Seconds between two looks at which bundle is live."""
     onnx_threads: int = Field(default=1, ge=1)
     """Threads of each ONNX graph; on small shared machines one is fastest."""
+    metrics_on_loopback: bool = True
+    """Whether /metrics answers this machine without a key; others need a key with scope admin, always."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe line to log."""
 

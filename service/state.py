@@ -14,7 +14,8 @@ from fastapi import Request
 
 from models.journey.touchpoint import Catalogue
 from service.clock import Clock, Ids, random_id
-from service.database import Database
+from service.database import UNFINISHED, Database
+from service.errors import Conflict
 from service.settings import Settings
 
 
@@ -33,6 +34,7 @@ class State:
 @contextmanager
 def open_state(settings: Settings, clock: Clock, ids: Ids = random_id) -> Iterator[State]:
     """Read the catalogue, open and migrate both databases; close them at the end."""
+    refuse_half_restored(settings)
     catalogue = Catalogue.load(settings.catalogue) if settings.catalogue else Catalogue.default()
     log = Database.open(settings.data_dir, "log")
     try:
@@ -43,6 +45,14 @@ def open_state(settings: Settings, clock: Clock, ids: Ids = random_id) -> Iterat
             service.close()
     finally:
         log.close()
+
+
+def refuse_half_restored(settings: Settings) -> None:
+    """Raises Conflict while a backup is being restored into the data folder, or where that was cut off."""
+    if (settings.data_dir / UNFINISHED).exists():
+        raise Conflict(f"A restore into {settings.data_dir} is under way, or was cut off in the middle.",
+                       "Wait for it, or run `python -m service restore DIR --replace` again.",
+                       code="restore_unfinished", field="data_dir", value=str(settings.data_dir))  # fmt: skip
 
 
 def state_of(request: Request) -> State:

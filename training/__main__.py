@@ -43,12 +43,14 @@ def simulate(
 
     if out.exists() and not out.is_dir():
         raise refused(f"--out {out} is a file; name a folder, new or existing")
-    with stderr.status("making up customers"):
+    with stderr().status("making up customers"):
         company = make_up(customers, seed, out, until=until.date() if until else None)
     if as_json:
         print(json.dumps(company))
     else:
-        stderr.print(f"{customers} customers in {out}/: events.parquet, feedback.parquet, truth.parquet, company.json")
+        stderr().print(
+            f"{customers} customers in {out}/: events.parquet, feedback.parquet, truth.parquet, company.json"
+        )
 
 
 @app.command()
@@ -110,22 +112,22 @@ def train(
         )
         if epochs is not None:
             config = replace(config, feeling=replace(config.feeling, epochs=epochs))
-        with Watched(stderr) as watched:
+        with Watched(stderr()) as watched:
             report = run(config, now=time.time_ns() // 1000, by=_somebody(), reporter=watched)
     except wrong_input as error:
         raise refused(str(error)) from None
-    if as_json:
-        print(json.dumps(report.to_dict(), ensure_ascii=False))
-    else:
-        _tell(report.to_dict())
+    _tell(report.to_dict(), as_json)
     if report.version is None and publish:
         raise typer.Exit(NOT_PUBLISHED)
 
 
-def _tell(report: dict[str, Any]) -> None:
-    """A report as a person reads it, on stdout."""
+def _tell(report: dict[str, Any], as_json: bool) -> None:
+    """A report on stdout, as JSON or as a person reads it."""
     from training.console import figures_table, refusals
 
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
     table = figures_table(report["figures"])
     if table.row_count:
         Console(width=None if sys.stdout.isatty() else 150).print(table)

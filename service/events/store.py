@@ -92,6 +92,12 @@ def head(connection: Connection) -> int:
     return connection.execute(select(func.max(log.c.seq))).scalar() or 0
 
 
+def received_after(connection: Connection, seq: int) -> Micros | None:
+    """When the first row after `seq` was received; None where there is none."""
+    following = select(log.c.received_at).where(log.c.seq > seq).order_by(log.c.seq).limit(1)
+    return connection.execute(following).scalar()
+
+
 def after(connection: Connection, seq: int, limit: int) -> Sequence[Row[Any]]:
     """The next rows after `seq`, oldest first."""
     return connection.execute(select(log).where(log.c.seq > seq).order_by(log.c.seq).limit(limit)).all()

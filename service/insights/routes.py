@@ -14,6 +14,7 @@ from models.insight import Insight
 from models.journey.event import Micros, format_time
 from service.access.keys import Key, require
 from service.body import documented, read_model
+from service.counters import Counters, counters_of
 from service.customers import store as customers
 from service.errors import Invalid, unknown_customer
 from service.events import projector
@@ -84,10 +85,14 @@ def insight_at(state: State, live: Live, customer: str, as_of: Micros) -> Insigh
 
 
 @router.post("/feedback", openapi_extra=documented(FeedbackIn), dependencies=[Depends(require("ingest"))])
-async def receive_feedback(request: Request, state: Services) -> FeedbackKept:
+async def receive_feedback(
+    request: Request, state: Services, counters: Annotated[Counters, Depends(counters_of)]
+) -> FeedbackKept:
     """Keep what a customer said: durable when answered, and once by its id."""
     given = await read_model(request, FeedbackIn, state.settings.body_bytes)
-    return await run_in_threadpool(keep, state, given)
+    kept = await run_in_threadpool(keep, state, given)
+    counters.count_feedback(repeated=kept.repeated)
+    return kept
 
 
 @router.post("/predictions", openapi_extra=documented(PredictionsIn))

@@ -53,10 +53,13 @@ conclusions = Table(
 )
 """`subject` is the feedback's id; `stored` is Conclusion.stored() as JSON; `superseded_at` is null while current."""
 
-Index("conclusions_current", conclusions.c.subject, unique=True, sqlite_where=text("superseded_at IS NULL"))
+_CURRENT = "superseded_at IS NULL"
+Index("conclusions_current", conclusions.c.subject, unique=True, sqlite_where=text(_CURRENT))
 SUBJECTS_PER_QUERY = 10_000
 _WAITING = "superseded_at IS NULL AND decision = 'review' AND decided_by = 'model'"
 Index("conclusions_waiting", conclusions.c.concluded_at, conclusions.c.conclusion_id, sqlite_where=text(_WAITING))
+_SETTLED = "superseded_at IS NULL AND (decision != 'review' OR decided_by != 'model')"
+Index("conclusions_settled", conclusions.c.decision, conclusions.c.decided_by, sqlite_where=text(_SETTLED))
 
 insights = Table(
     "insights",
@@ -87,6 +90,18 @@ def current_waiting(connection: Connection, limit: int, offset: int = 0) -> Sequ
 def count_waiting(connection: Connection) -> int:
     """How many conclusions wait for a person."""
     return connection.execute(select(func.count()).select_from(conclusions).where(text(_WAITING))).scalar_one()
+
+
+def oldest_waiting(connection: Connection) -> Micros | None:
+    """When the conclusion that waits longest was made."""
+    return connection.execute(select(func.min(conclusions.c.concluded_at)).where(text(_WAITING))).scalar()
+
+
+def count_settled(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many current conclusions wait for nobody, by decision and by who decided."""
+    by = (conclusions.c.decision, conclusions.c.decided_by)
+    counted = select(*by, func.count()).where(text(_SETTLED)).group_by(*by)
+    return {(decision, decided_by): count for decision, decided_by, count in connection.execute(counted)}
 
 
 def current_about(connection: Connection, subjects: Sequence[str]) -> dict[str, Row[Any]]:
@@ -195,6 +210,12 @@ def pending(connection: Connection, limit: int) -> list[str]:
     """Customers of whom something became known since they were last concluded, longest waiting first."""
     waiting = select(customers.c.customer_id).where(customers.c.revision > customers.c.concluded_revision)
     return list(connection.execute(waiting.order_by(customers.c.changed_at).limit(limit)).scalars())
+
+
+def count_pending(connection: Connection) -> int:
+    """How many customers `pending` would list."""
+    waiting = select(func.count()).select_from(customers)
+    return connection.execute(waiting.where(customers.c.revision > customers.c.concluded_revision)).scalar_one()
 
 
 def outdated(connection: Connection, version: int, older_than: Micros, limit: int) -> list[str]:

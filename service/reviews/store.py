@@ -146,6 +146,11 @@ def count(connection: Connection, at: Micros) -> tuple[int, int, int]:
     return connection.execute(every).scalar_one() - claimed, connection.execute(urgent).scalar_one(), claimed
 
 
+def count_urgent(connection: Connection) -> int:
+    """How many urgent cases wait, claimed ones included."""
+    return connection.execute(select(func.count()).select_from(conclusions).where(text(URGENT))).scalar_one()
+
+
 def held_by(connection: Connection, reviewer: str, at: Micros) -> Row[Any] | None:
     """The waiting conclusion that this reviewer holds."""
     mine = select(claims.c.subject).where(claims.c.reviewer == reviewer, _running(at))

@@ -12,7 +12,8 @@ TABLES = ("leases", "keys", "insights", "conclusions", "cursors", "feedback", "t
 
 
 def upgrade() -> None:
-    folded()
+    who()
+    what_happened()
     concluded()
     op.create_table(
         "keys",
@@ -32,7 +33,7 @@ def upgrade() -> None:
     )
 
 
-def folded() -> None:
+def who() -> None:
     op.create_table(
         "customers",
         sa.Column("customer_id", sa.String(), primary_key=True),
@@ -52,6 +53,9 @@ def folded() -> None:
         sa.Column("known_at", sa.BigInteger(), nullable=False),
         sa.Column("message_id", sa.String()),
     )
+
+
+def what_happened() -> None:
     op.create_table(
         "touchpoints",
         sa.Column("message_id", sa.String(), primary_key=True),

@@ -1,0 +1,186 @@
+"""Measure what comes next, and when: the standard recipe fitted on one log, each touchpoint of another predicted.
+
+A touchpoint is predicted from those before it, as they were known when it came; the first of a journey is not
+asked about, and that a journey ended is not an answer. Fits by `training/next_touchpoint.py`; publishes nothing.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.confidence import metrics
+from models.confidence.conformal import SplitConformal
+from models.features.vocabulary import Vocabulary
+from models.journey.journeys import Ints, Journeys
+from models.measured import MeasuredNextTouchpoint
+from models.predictors.baseline import majority, repeat_last
+from models.predictors.next_touchpoint import NextTouchpointPredictor
+from training.calibrate import calibrate_next_touchpoint
+from training.config import DEFAULT_HORIZON_SECONDS
+from training.evaluate import ask_steps
+from training.loop import Progress
+from training.measure import figures, truth
+from training.measure.asked import Asked
+from training.measure.figures import Floats, MeasureError
+from training.measure.gap import gap_report
+from training.measure.logs import drawn_groups, groups_of, other_customers, read_logs
+from training.next_touchpoint import NextBaselines, NextTouchpointConfig, fit_baselines, fit_next_touchpoint
+from training.splits import Slice, by_touchpoints
+
+COVERAGE = 0.9
+CALIBRATION_SHARE = 0.15
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The standard recipe as fitted: predictor, calibration, plain LAC on the same scores, and the baselines."""
+
+    predictor: NextTouchpointPredictor
+    measured: MeasuredNextTouchpoint
+    lac: SplitConformal
+    simple: NextBaselines
+    examples: int
+    calibrated_on: str
+
+    def chance(self, asked: Asked) -> Floats:
+        """(n, K) calibrated probabilities."""
+        parts = [self.predictor.predict(seen, as_of).distribution for seen, as_of in asked.histories()]
+        return self.measured.temperature.apply(np.concatenate(parts))
+
+    def baselines(self, asked: Asked) -> dict[str, Floats]:
+        """(n, K) of each baseline, counted on the whole learning log."""
+        rows = asked.sequences(self.predictor.vocabulary, 4)
+        base = majority(self.simple.markov, len(rows.lengths))
+        return {
+            "majority": base,
+            "repeat_last": repeat_last(rows.tokens, rows.lengths, base, self.simple.again),
+            **{f"markov_{k}": self.simple.markov.predict(rows.tokens, rows.lengths, k) for k in (1, 2, 3)},
+        }
+
+
+@dataclass(frozen=True)
+class NextMeasurement:
+    """What to measure: logs to learn from and to predict, an optional column whose values stay on one side."""
+
+    train: Path
+    test: Path
+    group: str | None = None
+    horizon_seconds: int = DEFAULT_HORIZON_SECONDS
+    truth: Path | None = None
+    seed: int = 7
+    config: NextTouchpointConfig = field(default_factory=NextTouchpointConfig)
+
+
+def measure_next_touchpoint(asked_for: NextMeasurement, progress: Progress) -> dict[str, Any]:
+    """The whole measurement as JSON-able figures. Raises EventLogError, MeasureError and TooLittleData."""
+    train, test = read_logs(asked_for.train, asked_for.test)
+    groups = groups_of(train, asked_for.group) if asked_for.group else None
+    if groups is None and other_customers(train.journeys, test.journeys):
+        groups = np.arange(len(train.journeys))
+    fitted = fit_standard(train.journeys, groups, asked_for, progress)
+    asked = Asked.of(test.journeys, fitted.predictor.vocabulary)
+    if not len(asked.index):
+        raise MeasureError(f"{asked_for.test}: no journey has a second touchpoint, so there is nothing to predict")
+    progress(f"{len(asked.index)} touchpoints of {len(np.unique(asked.customer))} customers predicted")
+    rng = np.random.default_rng(asked_for.seed)
+    chance, simple = fitted.chance(asked), fitted.baselines(asked)
+    told = report(fitted, asked, chance, rng)
+    told["baselines"] = {name: beside(chance, theirs, asked, rng) for name, theirs in simple.items()}
+    if asked_for.truth is not None:
+        known = truth.next_losses(asked_for.truth, *asked.moments())
+        base = losses(simple["majority"], asked.label)[known.rows]
+        ours = losses(chance, asked.label)[known.rows]
+        told["skill"] = figures.skill(base, ours, known.losses, asked.customer[known.rows], rng)
+        told["truth"] = {"log_loss": figures.mean(known.losses, asked.customer[known.rows], rng)}
+    return told
+
+
+def fit_standard(journeys: Journeys, groups: Ints | None, asked_for: NextMeasurement, progress: Progress) -> Fitted:
+    """Fit on the earlier 85 % of the touchpoints and calibrate on the latest.
+
+    With `groups` (C,) whole groups, drawn at random, are held out to calibrate on, at all times: they stand to those
+    learned from as new ones will. So too where the test log holds other customers at the same time: a customer is a
+    group then. Baselines need no calibration and count the whole log.
+    """
+    rng = np.random.default_rng(asked_for.seed)
+    end = int(journeys.occurred_at.max()) + 1
+    if groups is None:
+        later = by_touchpoints(journeys).test
+        learning, until, calibrating, on = journeys, later.since, journeys, "later time"
+    else:
+        held = drawn_groups(groups, journeys.lengths, CALIBRATION_SHARE, rng)
+        learning, calibrating = journeys.take(np.flatnonzero(~held)), journeys.take(np.flatnonzero(held))
+        until, later, on = end, Slice(int(journeys.occurred_at.min()), end), "other groups"
+    vocabulary = Vocabulary.of(learning.seen_at(np.full(len(learning), until - 1)))
+    with tempfile.TemporaryDirectory() as folder:
+        fit = fit_next_touchpoint(
+            learning, vocabulary, until, asked_for.horizon_seconds, asked_for.config, asked_for.seed, Path(folder),
+            progress,
+        )  # fmt: skip
+        predictor = NextTouchpointPredictor.load(Path(folder))
+    held_out = ask_steps(calibrating, predictor, later, rng)
+    measured = calibrate_next_touchpoint(predictor, held_out)
+    scores = measured.temperature.apply(predictor.predict(held_out.seen, held_out.as_of).distribution)
+    lac = SplitConformal.conformalize(scores, held_out.label, alpha=round(1 - COVERAGE, 6), method="lac")
+    return Fitted(predictor, measured, lac, fit_baselines(journeys, vocabulary, end), fit.examples, on)
+
+
+def losses(chance: Floats, label: Ints) -> Floats:
+    """(n,) nats; a touchpoint that learning never saw (-1) had no probability and costs what the smallest one does."""
+    found = np.full(len(label), -np.log(metrics.SMALLEST_PROBABILITY))
+    known = label >= 0
+    found[known] = metrics.log_losses(chance[known], label[known])
+    return found
+
+
+def among(chance: Floats, label: Ints, k: int) -> NDArray[np.bool_]:
+    """(n,) whether what came is among the k most probable; the lower class wins a tie, an unseen one never does."""
+    given = np.where(label >= 0, chance[np.arange(len(label)), label], -1.0)[:, None]
+    ahead = (chance > given) | ((chance == given) & (np.arange(chance.shape[1]) < label[:, None]))
+    return np.asarray((ahead.sum(axis=1) < k) & (label >= 0), dtype=np.bool_)
+
+
+def report(fitted: Fitted, asked: Asked, chance: Floats, rng: np.random.Generator) -> dict[str, Any]:
+    """Our figures for calibrated probabilities (n, K)."""
+    who, right = asked.customer, among(chance, asked.label, 1)
+    sets, lac = fitted.measured.set_for(COVERAGE).predict_set(chance), fitted.lac.predict_set(chance)
+    covered = sets[np.arange(len(sets)), asked.label] & (asked.label >= 0)
+    return {
+        "task": "next-touchpoint",
+        "n": len(asked.label),
+        "customers": len(np.unique(who)),
+        "late": asked.late,
+        "unseen": int((asked.label < 0).sum()),
+        "examples": fitted.examples,
+        "calibrated_on": fitted.calibrated_on,
+        "calibration_n": fitted.measured.n,
+        "accuracy": figures.mean(right, who, rng),
+        "top_3": figures.mean(among(chance, asked.label, 3), who, rng),
+        "log_loss": figures.mean(losses(chance, asked.label), who, rng),
+        **figures.ece(chance.max(axis=1), right, who, rng),
+        "coverage": figures.mean(covered, who, rng),
+        "mean_set_size": figures.mean(sets.sum(axis=1), who, rng),
+        "lac_mean_set_size": figures.mean(lac.sum(axis=1), who, rng),
+        "gap": gap_report(fitted.predictor, fitted.simple.gaps, asked, rng),
+    }
+
+
+def beside(ours: Floats, theirs: Floats, asked: Asked, rng: np.random.Generator) -> dict[str, Any]:
+    """Their figures (n, K), and ours less theirs with paired intervals: a log-loss below zero is better."""
+    label, who = asked.label, asked.customer
+    hit, loss = among(theirs, label, 1), losses(theirs, label)
+    return {
+        "accuracy": figures.mean(hit, who, rng),
+        "top_3": figures.mean(among(theirs, label, 3), who, rng),
+        "log_loss": figures.mean(loss, who, rng),
+        "difference": {
+            "accuracy": figures.difference(among(ours, label, 1), hit, who, rng),
+            "log_loss": figures.difference(losses(ours, label), loss, who, rng),
+        },
+    }
