@@ -21,7 +21,7 @@ from training.pipeline import run
 
 events, feedback, encoder, out = sys.argv[1:]
 config = tiny_config(Path(out), encoder, events=Path(events), feedback=Path(feedback))
-print(run(config, now=NOW + 86_400_000_000, by="somebody else", reporter=Quiet()).digest)
+print(run(config, clock=lambda: NOW + 86_400_000_000, by="somebody else", reporter=Quiet()).digest)
 """
 
 

@@ -84,7 +84,7 @@ def trained(company: Path, small_encoder: str, tmp_path_factory: pytest.TempPath
         config = tiny_config(
             out, small_encoder, events=company / "events.parquet", feedback=company / "feedback.parquet"
         )
-        yield Trained(config, run(config, now=NOW, by="tester", reporter=Quiet()))
+        yield Trained(config, run(config, clock=lambda: NOW, by="tester", reporter=Quiet()))
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,7 @@ def train(
         if epochs is not None:
             config = replace(config, feeling=replace(config.feeling, epochs=epochs))
         with Watched(stderr()) as watched:
-            report = run(config, now=time.time_ns() // 1000, by=_somebody(), reporter=watched)
+            report = run(config, clock=lambda: time.time_ns() // 1000, by=_somebody(), reporter=watched)
     except wrong_input as error:
         raise refused(str(error)) from None
     _tell(report.to_dict(), as_json)

@@ -19,7 +19,7 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
-from models.nets.next_touchpoint import LastOnly, NextTouchpointNet
+from models.nets.next_touchpoint import Ensemble, LastOnly, NextTouchpointNet
 from models.predictors.predictor import open_session
 
 _OPSET = 20
@@ -30,7 +30,7 @@ class ParityError(RuntimeError):
 
 
 def export_next_touchpoint(
-    net: NextTouchpointNet, vocabulary: Vocabulary, length: int, path: Path, rng: np.random.Generator
+    net: NextTouchpointNet | Ensemble, vocabulary: Vocabulary, length: int, path: Path, rng: np.random.Generator
 ) -> None:
     """Write the net as ONNX with batch and length left open. Raises ParityError beyond 1e-4 on any logit."""
     served = LastOnly(net).eval()  # the export would otherwise put the net back into training mode

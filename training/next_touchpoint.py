@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from models.features.vocabulary import FIRST_TOUCHPOINT, PADDING, UNKNOWN, Vocabulary
 from models.journey.event import Micros
 from models.journey.journeys import Ints, Journeys
-from models.nets.next_touchpoint import NetShape, NextTouchpointNet
+from models.nets.next_touchpoint import Ensemble, NetShape, NextTouchpointNet
 from models.predictors.baseline import MAX_ORDER, EmpiricalGaps, Floats, InterpolatedMarkov
 from models.predictors.gap import LONGEST_SECONDS
 from models.predictors.next_touchpoint import (
@@ -57,6 +57,7 @@ class NextTouchpointConfig:
     hidden_share      share of touchpoints shown as unknown in training, so that unknown ones mean something
     held_out_share    latest share of the examples, kept to stop by and to mix by
     minimum_examples  fewer are refused as too little data
+    members, few_examples  so many nets answer as one where there are fewer examples than this; else one does
     threads           of torch; so small a net is fastest on one, by far where cores are shared
     """
 
@@ -71,12 +72,14 @@ class NextTouchpointConfig:
     hidden_share: float = 0.02
     held_out_share: float = 0.15
     minimum_examples: int = 100
+    members: int = 4
+    few_examples: int = 20_000
     threads: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.markov_order <= MAX_ORDER:
             raise ValueError(f"markov_order {self.markov_order} must be from 1 to {MAX_ORDER}")
-        for name in ("epochs", "patience", "batch_windows", "minimum_examples", "threads"):
+        for name in ("epochs", "patience", "batch_windows", "minimum_examples", "members", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
         for name in ("held_out_share", "hidden_share"):
@@ -88,7 +91,7 @@ class NextTouchpointConfig:
 
 @dataclass(frozen=True)
 class NextTouchpointFit:
-    """What was learned: on how many examples, how the net learned, how it is mixed, and held-out losses in nats."""
+    """What was learned: examples, the log of the (first) net, how it is mixed, and held-out losses in nats."""
 
     examples: int
     log: TrainingLog
@@ -131,17 +134,20 @@ def fit_next_touchpoint(
         progress(f"next touchpoint: {int(steps.asks_what.sum())} examples, {int(late.asks_what.sum())} held out")
         order = _best_order(fit_markov(early, vocabulary, config.markov_order), late)
         markov = fit_markov(early, vocabulary, order)
-        net = _new_net(early, markov, vocabulary, config)
-        log = _fit_net(net, early, late, config, config.epochs, rng, progress)
+        members = config.members if int(steps.asks_what.sum()) < config.few_examples else 1
+        nets = [_new_net(early, markov, vocabulary, config) for _ in range(members)]
+        logs = [_fit_net(net, early, late, config, config.epochs, rng, progress) for net in nets]
+        net = nets[0] if members == 1 else Ensemble(nets).eval()
         mixture, held_out = _fit_mixture(net, markov, late, config)
         progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}; now on all")
         markov = fit_markov(steps, vocabulary, order)
-        _fit_net(net, steps, None, config, max(1, round(log.best_epoch * _MORE)), rng, progress)
+        for each, log in zip(nets, logs, strict=True):
+            _fit_net(each, steps, None, config, max(1, round(log.best_epoch * _MORE)), rng, progress)
         out.mkdir(parents=True, exist_ok=True)
         export_next_touchpoint(net, vocabulary, config.shape.length, out / NET_FILE, rng)
     markov.save(out / MARKOV_FILE)
     _write_about(steps, vocabulary, horizon_seconds, config, mixture, out)
-    return NextTouchpointFit(int(steps.asks_what.sum()), log, mixture, held_out, time.monotonic() - began)
+    return NextTouchpointFit(int(steps.asks_what.sum()), logs[0], mixture, held_out, time.monotonic() - began)
 
 
 def fit_baselines(journeys: Journeys, vocabulary: Vocabulary, until: Micros) -> NextBaselines:
@@ -261,7 +267,7 @@ def _held_out_loss(late: NextSteps, config: NextTouchpointConfig) -> Callable[[n
 
 
 def _fit_mixture(
-    net: NextTouchpointNet, markov: InterpolatedMarkov, late: NextSteps, config: NextTouchpointConfig
+    net: NextTouchpointNet | Ensemble, markov: InterpolatedMarkov, late: NextSteps, config: NextTouchpointConfig
 ) -> tuple[MixtureWeights, dict[str, float]]:
     """The weight of the net by how much is known, on held-out examples, and the log-losses there."""
     rows, logits = [], []

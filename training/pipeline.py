@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from training.publish import go_live, store
 from training.questions import Answered, Asked
 from training.splits import LogTooShort
 from training.tracking import Run, open_run
+
+Clock: TypeAlias = Callable[[], Micros]
+"""Tells the time: a run takes minutes, and the ledger says when a bundle went live, not when training began."""
 
 NOT_TRAINED = (TooLittleData, NotEnoughLabels, LogTooShort)
 """Refusals that leave a question unanswered (`not_trained`) without stopping the run."""
@@ -61,7 +64,7 @@ class Report:
         }
 
 
-def run(config: TrainConfig, *, now: Micros, by: str, reporter: Reporter) -> Report:
+def run(config: TrainConfig, *, clock: Clock, by: str, reporter: Reporter) -> Report:
     """Train once.
 
     Raises EventLogError, DataError, CatalogueError or ConfigError before anything is written, TrackingError before
@@ -74,12 +77,12 @@ def run(config: TrainConfig, *, now: Micros, by: str, reporter: Reporter) -> Rep
     )  # fmt: skip
     _make_folder(config.out)
     reporter.step("opening MLflow")
-    with open_run(config.out, f"train {format_time(now)}") as diary:
+    with open_run(config.out, f"train {format_time(clock())}") as diary:
         diary.parameters(config.to_dict())
         diary.table(config.to_dict(), "config.json")
         diary.tags({f"data.{name}.sha256": digest for name, digest in data.digests.items()})
         with tempfile.TemporaryDirectory(dir=config.out, prefix=".building-") as building:
-            report = _build(config, data, Path(building), now, by, diary, reporter)
+            report = _build(config, data, Path(building), clock, by, diary, reporter)
         diary.tags({"bundle": report.digest, "published": str(report.version is not None), "why": report.why})
     return report
 
@@ -94,7 +97,7 @@ def _make_folder(out: Path) -> None:
 
 
 def _build(
-    config: TrainConfig, data: TrainingData, building: Path, now: Micros, by: str, diary: Run, reporter: Reporter
+    config: TrainConfig, data: TrainingData, building: Path, clock: Clock, by: str, diary: Run, reporter: Reporter
 ) -> Report:
     bundle, plots = building / "bundle", building / "plots"
     bundle.mkdir()
@@ -102,13 +105,13 @@ def _build(
     measured, figures = _answer_all(config, data, bundle, plots, reporter)
     reporter.step("closing the bundle")
     (bundle / "measured.json").write_text(json.dumps(measured.to_dict()) + "\n", "utf-8")
-    digest = write_manifest(bundle, _learned_from(config, data), figures, created_at=format_time(now))
+    digest = write_manifest(bundle, _learned_from(config, data), figures, created_at=format_time(clock()))
     diary.metrics(figures)
     diary.table(figures, "figures.json")
     diary.files(plots, "plots")
     stored = store(config.out, bundle)
     passed, why = gate(figures)
-    entry = go_live(config.out, stored, now, by, why) if passed and config.publish else None
+    entry = go_live(config.out, stored, clock(), by, why) if passed and config.publish else None
     if passed and not config.publish:
         why += "; kept out of live/ as asked"
     return Report(

@@ -7,6 +7,7 @@ vocabulary's touchpoints, and the parameters of a gap mixture (`models/predictor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -114,19 +115,53 @@ class NextTouchpointNet(nn.Module):
         hidden = self.encode(tokens, log_gaps)
         return self.next_head(hidden), self.gap_head(hidden)
 
+    def last(self, tokens: Tensor, log_gaps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives at the last touchpoint of each row: logits (B, K), gap parameters (B, 3M+1)."""
+        hidden = self.encode(tokens, log_gaps)  # (B, L, width)
+        at = (lengths - 1).view(-1, 1, 1).expand(-1, 1, hidden.shape[2])
+        last = hidden.gather(1, at).squeeze(1)  # (B, width)
+        return self.next_head(last), self.gap_head(last)
+
+
+class Ensemble(nn.Module):
+    """R nets that answer as one: the mean of their distributions, and all their gap components in one mixture.
+
+    On few journeys one net depends on its luck; the mean of several is better than most of them (Lakshminarayanan et
+    al. 2017, "Simple and scalable predictive uncertainty estimation using deep ensembles").
+    """
+
+    def __init__(self, nets: Sequence[NextTouchpointNet]) -> None:
+        super().__init__()
+        self.nets = nn.ModuleList(nets)
+
+    def forward(self, tokens: Tensor, log_gaps: Tensor) -> tuple[Tensor, Tensor]:
+        return _as_one([cast(NextTouchpointNet, net)(tokens, log_gaps) for net in self.nets])
+
+    def last(self, tokens: Tensor, log_gaps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives at the last touchpoint of each row: logits (B, K), gap parameters (B, 3RM+1)."""
+        return _as_one([cast(NextTouchpointNet, net).last(tokens, log_gaps, lengths) for net in self.nets])
+
 
 class LastOnly(nn.Module):
-    """The net as it is served: (tokens, log_gaps, lengths (B,) >= 1) -> logits (B, K), gap parameters (B, 3M+1)."""
+    """A net as it is served: (tokens, log_gaps, lengths (B,) >= 1) -> logits (B, K), gap parameters (B, 3M+1)."""
 
-    def __init__(self, net: NextTouchpointNet) -> None:
+    def __init__(self, net: NextTouchpointNet | Ensemble) -> None:
         super().__init__()
         self.net = net
 
     def forward(self, tokens: Tensor, log_gaps: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = self.net.encode(tokens, log_gaps)  # (B, L, width)
-        at = (lengths - 1).view(-1, 1, 1).expand(-1, 1, hidden.shape[2])
-        last = hidden.gather(1, at).squeeze(1)  # (B, width)
-        return self.net.next_head(last), self.net.gap_head(last)
+        return self.net.last(tokens, log_gaps, lengths)
+
+
+def _as_one(answers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Mix R answers evenly; the shares of "never comes" become one."""
+    logits = torch.logsumexp(torch.stack([each.log_softmax(-1) for each, _ in answers]), dim=0)
+    components = (answers[0][1].shape[-1] - 1) // 3
+    parts = [torch.split(gap, [components, 1, components, components], dim=-1) for _, gap in answers]
+    weights = [torch.cat([part[0], part[1]], dim=-1).log_softmax(-1) for part in parts]
+    never = torch.logsumexp(torch.stack([weight[..., -1:] for weight in weights]), dim=0)
+    mixture = [weight[..., :-1] for weight in weights] + [never] + [p[2] for p in parts] + [p[3] for p in parts]
+    return logits, torch.cat(mixture, dim=-1)
 
 
 def _channel_of(vocabulary: Vocabulary) -> list[int]:

@@ -37,7 +37,7 @@ def shared_store(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def _run(config: TrainConfig, now: int = NOW) -> Report:
-    return run(config, now=now, by="tester", reporter=Quiet())
+    return run(config, clock=lambda: now, by="tester", reporter=Quiet())
 
 
 def _log(path: Path, rows: Sequence[tuple[str, str, float]]) -> Path:
@@ -246,7 +246,7 @@ def test_an_interrupted_run_leaves_nothing_but_its_diary(
     out = tmp_path / "out"
     config = tiny_config(out, events=_log(tmp_path / "log.jsonl", [("a", "Product Viewed", 1)]))
     with pytest.raises(type(error)):
-        run(config, now=NOW, by="tester", reporter=Interrupting(at, error))
+        run(config, clock=lambda: NOW, by="tester", reporter=Interrupting(at, error))
     assert _nothing_left(out)
     client = MlflowClient(shared_store)
     latest = client.search_runs([client.get_experiment_by_name("journey-insight").experiment_id], max_results=1)[0]
