@@ -99,14 +99,15 @@ def conclude_purchases(
 ) -> list[Conclusion]:
     """One conclusion for each raw probability (C,). A likely buyer whose anger waits to be read goes to a person."""
     calibrated = measured.calibrator.apply(raw)
-    low, high = measured.band.interval(calibrated)
+    low, high = measured.interval(calibrated)
     enough = measured.n >= LEAST_CALIBRATION_CASES
-    promise = Promise("calibration", {"within": "interval"}, "all", measured.n, enough)
+    promise = Promise("calibration", {"within": "interval"}, "all", measured.n, enough and measured.held)
     about = purchase_about(target, base_rate)
     conclusions = []
     for row, value in enumerate(calibrated):
         codes = ["no_history"] if lengths[row] == 0 else []
         codes += [] if enough else ["too_little_data"]
+        codes += [] if measured.held else ["promise_failed"]
         if _anger_waiting(feelings[row]) and value > base_rate:
             codes.append("anger_waiting")
         found = flags(codes)

@@ -30,7 +30,7 @@ class FlagKind:
     """Why a person should look, or why we do not know: the sentence people read, and whether it forbids `auto`."""
 
     sentence: str
-    severity: Literal["note", "review", "urgent", "abstain"]
+    severity: Literal["review", "urgent", "abstain"]
 
 
 FLAGS: dict[str, FlagKind] = {
@@ -47,11 +47,9 @@ FLAGS: dict[str, FlagKind] = {
         "There are not yet enough random labels to promise anything about unread answers.", "review"
     ),
     "stars_contradict_words": FlagKind("The stars and the words say different things.", "review"),
-    "words_contradict_behaviour": FlagKind("What was said and what was done contradict each other.", "review"),
     "anger_waiting": FlagKind("A likely buyer whose anger is waiting to be read.", "review"),
     "too_short": FlagKind("Too few words to tell.", "review"),
     "truncated": FlagKind("The text is longer than the model reads; the end was not seen.", "review"),
-    "out_of_domain": FlagKind("Unlike the texts the model was taught with.", "review"),
     "other_language": FlagKind("Not in a language that the model was taught.", "abstain"),
     "not_trained": FlagKind(
         "Nothing was learned for this question yet: the base rate, if any, is all we know.", "abstain"
@@ -59,7 +57,7 @@ FLAGS: dict[str, FlagKind] = {
     "no_history": FlagKind("Nothing is known of this customer yet.", "abstain"),
     "no_feedback": FlagKind("This customer has said nothing yet.", "abstain"),
     "too_little_data": FlagKind("Too few cases stand behind this answer to promise anything.", "abstain"),
-    "silent_too_long": FlagKind("No customer in the training data was silent for this long.", "note"),
+    "promise_failed": FlagKind("On the latest data our promise did not hold, so it is withdrawn.", "abstain"),
 }
 """One table of codes, sentences and severities: the API, the pages and the docs read it."""
 
@@ -83,7 +81,7 @@ class ReleasePolicy:
                 raise ValueError(f"{name} {value} must lie between 0 and 1, both excluded")
 
 
-_SEVERITY_ORDER = ("urgent", "abstain", "review", "note")
+_SEVERITY_ORDER = ("urgent", "abstain", "review")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.confidence.band import ProbabilityBand
+from models.confidence.band import ProbabilityBand, shifted
 from models.confidence.calibration import Calibrator, Temperature, calibrator_from_dict
 from models.confidence.conformal import SplitConformal
 from models.confidence.risk import CalibrationTable, ReleaseRule
@@ -52,21 +52,35 @@ class MeasuredNextTouchpoint:
 
 @dataclass(frozen=True)
 class MeasuredPurchase:
-    """The calibration of a probability and the band around it."""
+    """The calibration of a probability, the band around it, and what a change of the times may do to both.
+
+    `drift` is how far, in logits, all probabilities were off when the model first met later data (noise taken off): the
+    next step in time may do as much again, either way. `held` says whether, on the latest data, observed shares lay
+    inside their intervals; where they did not, nothing is promised.
+    """
 
     calibrator: Calibrator
     band: ProbabilityBand
+    drift: float = 0.0
+    held: bool = True
 
     @property
     def n(self) -> int:
         return len(self.band.scores)
 
+    def interval(self, calibrated: Floats) -> tuple[Floats, Floats]:
+        """Low and high end (C,) of each calibrated probability (C,): the band, moved apart by the drift."""
+        low, high = self.band.interval(calibrated)
+        return shifted(low, -self.drift), shifted(high, self.drift)
+
     def to_dict(self) -> dict[str, Any]:
-        return {"calibrator": self.calibrator.to_dict(), "band": self.band.to_dict()}
+        own = {"drift": self.drift, "held": self.held}
+        return {"calibrator": self.calibrator.to_dict(), "band": self.band.to_dict(), **own}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> MeasuredPurchase:
-        return cls(calibrator_from_dict(data["calibrator"]), ProbabilityBand.from_dict(data["band"]))
+        calibrator, band = calibrator_from_dict(data["calibrator"]), ProbabilityBand.from_dict(data["band"])
+        return cls(calibrator, band, float(data["drift"]), bool(data["held"]))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.conclude import ReadFeedback, read_feedback
-from models.confidence.band import binomial_band
+from models.confidence.band import binomial_band, drift
 from models.confidence.calibration import Temperature, choose_calibrator
 from models.confidence.conformal import SplitConformal
 from models.confidence.risk import CalibrationTable
-from models.insight import FLAGS
 from models.measured import COVERAGES, MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
 from models.predictors.feedback import FeedbackPredictor, FeelingPrediction
 from models.predictors.next_touchpoint import NextTouchpointPredictor
@@ -50,7 +49,9 @@ def calibrate_purchase(
         )
     raw = predictor.predict(asked.seen, asked.as_of)
     chosen = choose_calibrator(raw, asked.happened, rng, groups=asked.customer.astype(str)).calibrator
-    return MeasuredPurchase(chosen, binomial_band(chosen.apply(raw), asked.happened))
+    customers = len(np.unique(asked.customer))
+    band = binomial_band(chosen.apply(raw), asked.happened)
+    return MeasuredPurchase(chosen, band, drift(raw, asked.happened, customers))
 
 
 def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> MeasuredFeeling:
@@ -79,7 +80,7 @@ def read(prediction: FeelingPrediction, temperature: Temperature, frame: pd.Data
 
 def unflagged(found: ReadFeedback) -> NDArray[np.bool_]:
     """(n,) texts that no flag keeps from being released."""
-    return np.array([all(FLAGS[code].severity == "note" for code in codes) for codes in found.codes], dtype=np.bool_)
+    return np.array([not codes for codes in found.codes], dtype=np.bool_)
 
 
 def channels(frame: pd.DataFrame) -> NDArray[np.str_]:

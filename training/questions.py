@@ -36,6 +36,8 @@ from training.purchase import fit_logistic, fit_purchase
 from training.splits import CALIBRATION, TEST, TRAIN, by_touchpoints, for_landmarks, of_texts
 
 M = TypeVar("M")
+HELD_FROM = 0.7
+"""A promise counts as kept where this share of ten bins lies inside its interval: observed shares have noise too."""
 LEAST_TEST_CASES = 20
 LEAST_CUSTOMERS = 20
 """A likelihood is learned from some customers and stopped by others; fewer than these cannot be parted."""
@@ -117,7 +119,7 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
     _enough(len(asked.happened), "moments")
     _both(target, asked.happened)
     chance = measured.calibrator.apply(predictor.predict(asked.seen, asked.as_of))
-    band = measured.band.interval(chance)
+    band = measured.interval(chance)
     logistic = fit_logistic(
         journeys, target, vocabulary, slices.train.since, learned_until, config.seed, config.purchase
     )
@@ -126,13 +128,12 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
         "logistic_regression": logistic(asked.seen, asked.as_of),
     }
     figures = evaluate.purchase_figures(chance, band, baselines, asked, rng)
+    measured = replace(measured, held=figures["bins_inside_interval"] >= HELD_FROM)
     figures |= {"examples": fit.examples, "calibrator": measured.calibrator.name, "calibration_n": measured.n}
-    plots.reliability(
-        asking.pictures / f"purchase_{target.name}.png", f"Purchase: {target.name}", chance, asked.happened
-    )
-    plots.beside_baselines(
-        asking.pictures / f"purchase_{target.name}_baselines.png", f"Purchase: {target.name}", figures
-    )
+    figures |= {"drift": round(measured.drift, 4), "promise_held": measured.held}
+    title, picture = f"Purchase: {target.name}", asking.pictures / f"purchase_{target.name}.png"
+    plots.reliability(picture, title, chance, asked.happened)
+    plots.beside_baselines(picture.with_stem(f"{picture.stem}_baselines"), title, figures)
     return Answered(measured, figures)
 
 

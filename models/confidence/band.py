@@ -4,6 +4,7 @@ It asks the held-out cases nearest in score what happened to them, exactly and w
 one customer will do, and it does not calibrate (`calibration.py` does).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -79,6 +80,38 @@ class ProbabilityBand:
             int(data["neighbours"]),
             float(data["confidence"]),
         )
+
+
+def shifted(prob: Reals, logits: float) -> Floats:
+    """Probabilities (q,) moved by so many logits; 0 and 1 stay.
+
+    >>> shifted(np.array([0.0, 0.5, 1.0]), 1.0).round(3)
+    array([0.   , 0.731, 1.   ])
+    """
+    checked = probabilities("prob", prob)
+    odds = np.exp(logits)
+    return np.asarray(checked * odds / (1 - checked + checked * odds), dtype=np.float64)
+
+
+def drift(prob: Reals, labels: Labels, groups: int) -> float:
+    """How far, in logits, probabilities (n,) are off from what happened, 0/1 (n,), all in one direction, beyond noise.
+
+    The shift that makes their mean equal to the observed share, less 1.96 of its standard errors and not below 0; cases
+    of the same of the ``groups`` customers count as one. On the simplest sign of a changed base rate, see Steyerberg et
+    al. 2004, "Validation and updating of predictive logistic regression models" (calibration in the large).
+
+    >>> drift(np.full(1000, 0.2), np.repeat([1, 0], [100, 900]), 1000) > 0.5
+    True
+    """
+    checked = np.clip(probabilities("prob", prob), 1e-6, 1 - 1e-6)
+    share = float(flags("labels", labels, len(checked)).mean())
+    low, high = -10.0, 10.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if shifted(checked, middle).mean() < share else (low, middle)
+    moved = shifted(checked, low)
+    information = float((moved * (1 - moved)).mean()) * max(1, groups)
+    return max(0.0, abs(low) - 1.96 / math.sqrt(information))
 
 
 def binomial_band(

@@ -199,7 +199,6 @@ def test_a_sure_feeling_without_flags_is_released_with_its_promise() -> None:
         (UNSURE, ["low_margin"], Decision.REVIEW, ["low_margin", "below_threshold"]),
         (SURE, ["other_language"], Decision.ABSTAIN, ["other_language"]),
         (SURE, ["other_language", "urgent"], Decision.REVIEW, ["urgent", "other_language"]),
-        (SURE, ["silent_too_long"], Decision.AUTO, ["silent_too_long"]),
     ],
 )
 def test_the_decision_table_of_feelings(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.confidence.band import ProbabilityBand, binomial_band
+from models.confidence.band import ProbabilityBand, binomial_band, drift, shifted
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -77,3 +77,23 @@ def test_without_cases_nothing_is_excluded() -> None:
 def test_no_neighbour_is_refused() -> None:
     with pytest.raises(ValueError, match="neighbours is 0"):
         binomial_band(np.array([0.5]), np.array([1]), 0)
+
+
+def test_no_drift_is_seen_where_probabilities_keep_their_word() -> None:
+    rng = np.random.default_rng(5)
+    probability = rng.beta(1, 8, 4000)
+    found = [drift(probability, rng.random(4000) < probability, 4000) for _ in range(40)]
+    assert np.mean(np.array(found) > 0) <= 0.15
+
+
+def test_a_changed_base_rate_is_seen_as_drift_of_its_size() -> None:
+    rng = np.random.default_rng(6)
+    probability = rng.beta(2, 8, 20_000)
+    happened = rng.random(20_000) < shifted(probability, -0.5)
+    assert drift(probability, happened, 20_000) == pytest.approx(0.5, abs=0.12)
+
+
+def test_few_customers_behind_many_cases_make_drift_harder_to_prove() -> None:
+    probability = np.full(1000, 0.2)
+    happened = np.repeat([1, 0], [150, 850])
+    assert drift(probability, happened, 30) < drift(probability, happened, 1000)
