@@ -145,5 +145,14 @@ def _somebody() -> str:
         return "unknown"
 
 
+def main() -> None:
+    """Run a command; where only the serving half is installed, say what is missing."""
+    try:
+        app()
+    except ModuleNotFoundError as missing:
+        needed = "install the training half: pip install 'journey-insight[train]'"
+        raise SystemExit(f"error: the package {missing.name} is not installed; {needed}") from None
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from training import __main__ as commands
 from training.__main__ import app
 
 LOG = "user_id,event,timestamp\na,Product Viewed,2026-01-01\nb,Order Completed,2026-01-02\n"
@@ -103,3 +104,12 @@ def test_a_run_tells_its_report_on_stdout_and_nothing_of_its_libraries(folder: P
     assert again.exit_code == 0, again.stderr
     assert "next touchpoint not trained: only one kind" in again.stdout
     assert f"bundle {report['digest'][:12]} not published: nothing could be trained" in again.stdout
+
+
+def test_a_serving_install_is_told_what_training_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking() -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(commands, "app", lacking)
+    with pytest.raises(SystemExit, match=r"torch is not installed; .*journey-insight\[train\]"):
+        commands.main()
