@@ -5,6 +5,8 @@ Measures with models/confidence; knows no policy. What it returns goes into the 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -19,9 +21,11 @@ from models.predictors.feedback import FeedbackPredictor, FeelingPrediction
 from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
 from training.errors import TooLittleData
-from training.evaluate import AskedLandmarks, AskedSteps
+from training.evaluate import AskedLandmarks, AskedSteps, bins_inside
 from training.feedback_labels import polarity_codes as polarity_codes
 
+HELD_FROM = 0.7
+"""A promise counts as kept where this share of ten bins lies inside its interval: observed shares have noise too."""
 LEAST_CASES = 20
 """Below this nothing can be calibrated and the question stays `not_trained`."""
 
@@ -52,6 +56,34 @@ def calibrate_purchase(
     customers = len(np.unique(asked.customer))
     band = binomial_band(chosen.apply(raw), asked.happened)
     return MeasuredPurchase(chosen, band, drift(raw, asked.happened, customers))
+
+
+def brought_up_to_date(
+    predictor: PurchasePredictor,
+    measured: MeasuredPurchase,
+    earlier: AskedLandmarks,
+    latest: AskedLandmarks,
+    rng: np.random.Generator,
+) -> MeasuredPurchase:
+    """What is shipped after the test: calibrated on the latest slice too, and wide enough for what that slice showed.
+
+    Where probabilities drifted from the calibration slice to the latest one, only the latest teaches and the interval
+    is moved apart by that drift, since the next step in time may do as much; else both slices teach. `held` says whether
+    the latest shares would have lain inside the intervals so widened. Figures are reported for `measured`, which never
+    saw the latest slice.
+    """
+    said = measured.calibrator.apply(predictor.predict(latest.seen, latest.as_of))
+    moved = max(measured.drift, drift(said, latest.happened, len(np.unique(latest.customer))))
+    widened = replace(measured, drift=moved)
+    held = bins_inside(said, *widened.interval(said), latest.happened) >= HELD_FROM
+    slices = [latest] if moved > measured.drift else [earlier, latest]
+    raw = np.concatenate([predictor.predict(one.seen, one.as_of) for one in slices])
+    happened = np.concatenate([one.happened for one in slices])
+    customer = np.concatenate([one.customer for one in slices])
+    if min(int(happened.sum()), int((1 - happened).sum())) < LEAST_CASES:
+        return replace(widened, held=held)
+    chosen = choose_calibrator(raw, happened, rng, groups=customer.astype(str)).calibrator
+    return MeasuredPurchase(chosen, binomial_band(chosen.apply(raw), happened), moved, held)
 
 
 def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> MeasuredFeeling:

@@ -36,8 +36,6 @@ from training.purchase import fit_logistic, fit_purchase
 from training.splits import CALIBRATION, TEST, TRAIN, by_touchpoints, for_landmarks, of_texts
 
 M = TypeVar("M")
-HELD_FROM = 0.7
-"""A promise counts as kept where this share of ten bins lies inside its interval: observed shares have noise too."""
 LEAST_TEST_CASES = 20
 LEAST_CUSTOMERS = 20
 """A likelihood is learned from some customers and stopped by others; fewer than these cannot be parted."""
@@ -112,9 +110,8 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
         asking.reporter.say,
     )  # fmt: skip
     predictor = PurchasePredictor.load(folder)
-    measured = calibrate.calibrate_purchase(
-        predictor, evaluate.ask_landmarks(journeys, target, slices.calibration, rng), rng
-    )
+    earlier = evaluate.ask_landmarks(journeys, target, slices.calibration, rng)
+    measured = calibrate.calibrate_purchase(predictor, earlier, rng)
     asked = evaluate.ask_landmarks(journeys, target, slices.test, rng)
     _enough(len(asked.happened), "moments")
     _both(target, asked.happened)
@@ -128,13 +125,13 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
         "logistic_regression": logistic(asked.seen, asked.as_of),
     }
     figures = evaluate.purchase_figures(chance, band, baselines, asked, rng)
-    measured = replace(measured, held=figures["bins_inside_interval"] >= HELD_FROM)
     figures |= {"examples": fit.examples, "calibrator": measured.calibrator.name, "calibration_n": measured.n}
-    figures |= {"drift": round(measured.drift, 4), "promise_held": measured.held}
+    shipped = calibrate.brought_up_to_date(predictor, measured, earlier, asked, rng)
+    figures |= {"drift": round(shipped.drift, 4), "promise_held": shipped.held}
     title, picture = f"Purchase: {target.name}", asking.pictures / f"purchase_{target.name}.png"
     plots.reliability(picture, title, chance, asked.happened)
     plots.beside_baselines(picture.with_stem(f"{picture.stem}_baselines"), title, figures)
-    return Answered(measured, figures)
+    return Answered(shipped, figures)
 
 
 def feeling(asking: Asked, folder: Path) -> Answered[MeasuredFeeling]:

@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from models.confidence.band import shifted
 from models.journey.assembly import journeys_of
 from models.journey.journeys import Ints, Journeys
-from models.measured import COVERAGES
+from models.measured import COVERAGES, MeasuredPurchase
 from models.predictors.feedback import POLARITIES, FeedbackPredictor, FeelingPrediction
 from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.predictor import NextTouchpointPrediction
 from models.predictors.purchase import PurchasePredictor
 from training.calibrate import (
+    brought_up_to_date,
     calibrate_feeling,
     calibrate_next_touchpoint,
     calibrate_purchase,
@@ -106,6 +108,32 @@ def test_a_probability_gets_a_calibrator_and_a_band_around_it() -> None:
     assert measured.n == 2000
     low, high = measured.band.interval(np.array([0.5]))
     assert low[0] < 0.5 < high[0]
+
+
+def _later(base_rate_moved: float) -> tuple[MeasuredPurchase, MeasuredPurchase]:
+    """Measured on one slice and brought up to date on the next, where all odds moved by so many logits."""
+    rng = np.random.default_rng(1)
+    chance = rng.beta(2, 8, 4000)
+    predictor = cast(PurchasePredictor, Likely(chance))
+    earlier = _moments((rng.random(4000) < chance).astype(np.int8))
+    latest = _moments((rng.random(4000) < shifted(chance, base_rate_moved)).astype(np.int8))
+    measured = calibrate_purchase(predictor, earlier, rng)
+    return measured, brought_up_to_date(predictor, measured, earlier, latest, rng)
+
+
+def test_where_nothing_moved_both_slices_teach_and_the_promise_holds() -> None:
+    measured, shipped = _later(0.0)
+    assert (shipped.n, shipped.held) == (8000, True)
+    assert shipped.drift == pytest.approx(measured.drift, abs=0.05)
+
+
+def test_after_a_drift_the_latest_slice_teaches_and_the_interval_is_wide_enough_for_another() -> None:
+    measured, shipped = _later(-0.6)
+    assert (shipped.n, shipped.held) == (4000, True)
+    assert shipped.drift == pytest.approx(0.6, abs=0.15)
+    asked = np.array([0.2])
+    (low, high), (low_before, high_before) = shipped.interval(asked), measured.interval(asked)
+    assert high[0] - low[0] > high_before[0] - low_before[0]
 
 
 @pytest.mark.parametrize("positives", [0, 19, 181, 200])
