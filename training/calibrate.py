@@ -68,9 +68,9 @@ def brought_up_to_date(
     """What is shipped after the test: calibrated on the latest slice too, and wide enough for what that slice showed.
 
     Where probabilities drifted from the calibration slice to the latest one, only the latest teaches and the interval
-    is moved apart by that drift, since the next step in time may do as much; else both slices teach. `held` says whether
-    the latest shares would have lain inside the intervals so widened. Figures are reported for `measured`, which never
-    saw the latest slice.
+    is moved apart by that drift, since the next step in time may do as much; else both slices teach. `held` says
+    whether the latest shares would have lain inside the intervals so widened. Figures are reported for `measured`,
+    which never saw the latest slice.
     """
     said = measured.calibrator.apply(predictor.predict(latest.seen, latest.as_of))
     moved = max(measured.drift, drift(said, latest.happened, len(np.unique(latest.customer))))
