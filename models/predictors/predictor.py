@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
 
 import numpy as np
 import onnxruntime
@@ -16,13 +15,6 @@ from numpy.typing import NDArray
 
 class PredictorError(ValueError):
     """A predictor's folder is incomplete, of a foreign format or damaged; the message names the file and the fix."""
-
-
-class Predictor(Protocol):
-    """Loaded from a folder of data, answers from numpy and ONNX Runtime."""
-
-    @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> Self: ...
 
 
 @dataclass(frozen=True)
