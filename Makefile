@@ -4,14 +4,21 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.installed
+# The clients that tests drive in Node and in a browser; without npm, tests of these are skipped.
+CLIENTS := tests/clients/node
+CLIENTS_SETUP := $(if $(shell command -v npm),$(CLIENTS)/node_modules/.installed)
 
-.PHONY: run test check fix bench setup clean
+.PHONY: run test campaign check fix bench setup clean
 
 run: $(SETUP)
 	@$(BIN)/python scripts/demo.py
 
-test: check
+test: check $(CLIENTS_SETUP)
 	$(BIN)/python -m pytest
+
+# The long forms of what `make test` does in short: kills under load, clients through faults, fuzzing.
+campaign: $(SETUP) $(CLIENTS_SETUP)
+	JOURNEY_CAMPAIGN=1 $(BIN)/python -m pytest -s --timeout 3600 $$(grep -rl --include='*.py' JOURNEY_CAMPAIGN tests)
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .
@@ -30,14 +37,20 @@ bench: $(SETUP)
 	$(BIN)/python -m benchmarks.next_touchpoint --data $(DATA)
 	$(BIN)/python -m benchmarks.purchase --data $(DATA)
 	$(BIN)/python -m benchmarks.feedback --data $(DATA)
+	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.history
 
-setup: $(SETUP)
+setup: $(SETUP) $(CLIENTS_SETUP)
 
 $(SETUP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $(SETUP)
+
+$(CLIENTS)/node_modules/.installed: $(CLIENTS)/package.json $(CLIENTS)/package-lock.json
+	cd $(CLIENTS) && npm ci
+	touch $@
 
 clean:
 	rm -rf .data build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

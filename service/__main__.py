@@ -1,4 +1,4 @@
-"""python -m service: serve (the default), worker, import, export, rebuild, backup, restore and keys.
+"""python -m service: serve (the default), worker, import, export, rebuild, replay, backup, restore and keys.
 
 Alone reads the environment.
 """
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -23,15 +23,18 @@ from rich.console import Console
 from rich.table import Table
 
 from models.journey.event import format_time
-from models.journey.eventlog import EventLogError, read_events
-from models.journey.touchpoint import CatalogueError
+from models.journey.eventlog import EventLogError
+from models.journey.touchpoint import Catalogue, CatalogueError
 from service import logs
 from service.access import keys
 from service.app import create_app
 from service.backup import backup, restore
 from service.clock import random_id, system_clock
 from service.errors import Conflict, Problem
-from service.events.history import import_events
+from service.events.history import File, History, Imported, RowsRefused, files_of
+from service.events.importing.mapping import PRESETS, preset_text
+from service.events.importing.told import preview_table, progress_of_import, refusals_told
+from service.events.replay import replay
 from service.export import export
 from service.insights.predictions import moment_of
 from service.live.bundles import LiveBundles
@@ -105,15 +108,45 @@ def _work_once() -> None:
 
 @app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, CSV or JSONL.")],
+    file: Annotated[list[str] | None, typer.Argument(metavar="FILE...", help="CSV or JSONL (also .gz), or Parquet. "
+                    "MAPPING=FILE names a file's own preset or mapping file.")] = None,
+    preset: Annotated[str, typer.Option("--as", help=f"What the files are: {', '.join(PRESETS)}.")] = "events",
+    mapping: Annotated[Path | None, typer.Option(help="A mapping file of your own, in place of a preset.")] = None,
     column: Annotated[list[str], typer.Option("--map", help="OURS=THEIRS, once for each column.")] = [],  # noqa: B006
+    refused: Annotated[Path | None, typer.Option(help="CSV or JSONL to write the refused rows to, and why.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing where a row is refused.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the first rows and count the refused ones.")] = False,
+    show_mapping: Annotated[str | None, typer.Option(help="Print the mapping file of a preset, and stop.")] = None,
     as_json: AsJson = False,
-) -> None:
-    """Bring recorded events into the log, with the times at which they became known; again is no harm."""
-    mapping = dict(_pair(one) for one in column)
-    with _open() as state, _progress("events read") as tell:
-        read, new = import_events(state.log, read_events(file, mapping), state.clock(), tell)
-    print(json.dumps({"read": read, "new": new}) if as_json else f"{read} events read, {new} of them new")
+) -> None:  # fmt: skip
+    """Bring history into the log, with the times at which it became known; again is no harm.
+
+    A stopped import goes on where it was. Refused rows are counted and told; all others are kept.
+    """
+    with _failing_clearly():
+        if show_mapping is not None:
+            print(preset_text(show_mapping), end="")
+            return
+        files = files_of(file or (), mapping or preset, dict(_pair(one) for one in column))
+    if dry_run:
+        done = _preview(files, refused, as_json)
+    else:
+        with _open() as state, progress_of_import() as tell:
+            done = History(files, state.settings, state.clock, tell).bring(state.log, refused, strict)
+    for line in refusals_told(done.first_refused, done.refused, refused is not None):
+        print(line, file=sys.stderr)
+    print(json.dumps(done.to_dict()) if as_json else done.sentence())
+
+
+def _preview(files: Sequence[File], refused: Path | None, as_json: bool) -> Imported:
+    """Opens no database."""
+    settings = _settings()
+    with _failing_clearly(), progress_of_import() as tell:
+        catalogue = Catalogue.load(settings.catalogue) if settings.catalogue else Catalogue.default()
+        first, seen = History(files, settings, system_clock, tell).preview(refused)
+    if not as_json:
+        Console().print(preview_table(first, catalogue))
+    return seen
 
 
 def _pair(given: str) -> tuple[str, str]:
@@ -160,6 +193,17 @@ def rebuild_command(as_json: AsJson = False) -> None:
     with _open() as state:
         rows = rebuild(state)
     print(json.dumps({"folded": rows}) if as_json else f"{rows} rows of the log folded")
+
+
+@app.command("replay")
+def replay_command(
+    code: Annotated[str | None, typer.Option(help="Only letters with this code, such as in_the_future.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would happen, and change nothing.")] = False,
+) -> None:
+    """Read refused events again, with today's rules; what is fine now goes into the log. Writes JSON on stdout."""
+    with _open() as state, _progress("letters read", "of them fine now") as tell:
+        done = replay(state, code, dry_run=dry_run, progress=tell)
+    print(json.dumps(done.to_dict() | {"dry_run": dry_run}))
 
 
 @app.command("backup")
@@ -263,13 +307,13 @@ def _open() -> Iterator[State]:
 
 @contextmanager
 def _failing_clearly() -> Iterator[None]:
-    """A foreseen error is one line on stderr and exit code 2, not a traceback."""
+    """A foreseen error is one line on stderr and exit code 2, not a traceback; 1 where nothing but rows was wrong."""
     try:
         yield
     except Problem as problem:
         allowed = f" Allowed: {', '.join(problem.allowed)}." if problem.allowed else ""
         print(f"{problem.message} {problem.fix}{allowed}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise typer.Exit(1 if isinstance(problem, RowsRefused) else 2) from None
     except (CatalogueError, EventLogError, OSError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None

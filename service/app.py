@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from fastapi import FastAPI
 
 from service import errors, health, metrics
+from service.access.keys import KeyRing
 from service.clock import Clock, Ids, random_id, system_clock
 from service.counters import Counters, CountRequests
+from service.events.browsers import AllowBrowsers
 from service.events.routes import router as events_router
 from service.insights.routes import router as insights_router
 from service.live.bundles import LiveBundles
@@ -35,7 +37,8 @@ def create_app(
         with open_state(settings, clock, ids) as state, metrics.watching(counters.registry, state, live):
             app.state.service = state
             live.now()
-            yield
+            with closing(KeyRing(state.service)) as app.state.keys:
+                yield
 
     app = FastAPI(title="Journey Insight", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.bundles = live
@@ -43,6 +46,7 @@ def create_app(
     app.state.counters = counters
     errors.install(app)
     app.add_middleware(RequestLog, ids=ids)
+    app.add_middleware(AllowBrowsers, origins=settings.cors_origins)
     app.add_middleware(CountRequests, counters=counters)
     for router in (health.router, metrics.router, events_router, insights_router, reviews_router):
         app.include_router(router)

@@ -1,29 +1,44 @@
-"""A request's body as bytes: read up to a limit, gunzipped up to the same limit, whatever its Content-Type says.
+"""A request's body as bytes: read up to a limit and in time, gunzipped up to the same limit, whatever its type says.
 
 Parses nothing but the check of a pydantic model; what the bytes mean is the caller's part.
 """
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 
-from service.errors import BadRequest, TooLarge, Unsupported, invalid_body
+from service.errors import BadRequest, TooLarge, TooSlow, Unsupported, invalid_body
 
 Model = TypeVar("Model", bound=BaseModel)
+BODY_SECONDS = 30.0
+MAX_GZIP_MEMBERS = 100
+"""Each member costs a copy of what follows it; real clients send one."""
+_CLOSE = {"Connection": "close"}
+"""What a client still sends of a body that nobody will read ends with the connection."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def read_body(request: Request, limit_bytes: int) -> bytes:
-    """The body after gunzip. Raises TooLarge once the limit is passed, Unsupported, or BadRequest when cut short."""
+async def read_body(request: Request, limit_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
+    """The body after gunzip. Raises TooLarge once the limit is passed, TooSlow when time is up, Unsupported, or
+    BadRequest when it is cut short."""
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > limit_bytes:
-            raise too_large(limit_bytes)
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > limit_bytes:
+                    raise too_large(limit_bytes)
+    except TimeoutError:
+        raise TooSlow(f"The body did not arrive within {seconds:g} seconds.", "Send it again, in smaller parts.",
+                      field="body", headers=_CLOSE) from None  # fmt: skip
+    except ClientDisconnect:
+        raise cut_short("body") from None
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("identity", ""):
         return bytes(received)
@@ -40,8 +55,12 @@ def gunzip(data: bytes, limit_bytes: int) -> bytes:
     >>> gunzip(gzip.compress(b"a") + gzip.compress(b"b"), 10)
     b'ab'
     """
-    found = bytearray()
+    found, members = bytearray(), 0
     while data:
+        members += 1
+        if members > MAX_GZIP_MEMBERS:
+            raise BadRequest(f"The gzipped body has more than {MAX_GZIP_MEMBERS} members.", "Gzip it as one.",
+                             code="no_gzip")  # fmt: skip
         member = zlib.decompressobj(_GZIP)
         try:
             found += member.decompress(data, limit_bytes + 1 - len(found))
@@ -51,14 +70,18 @@ def gunzip(data: bytes, limit_bytes: int) -> bytes:
         if len(found) > limit_bytes:
             raise too_large(limit_bytes)
         if not member.eof:
-            raise BadRequest("The gzipped body is cut short.", "Send it again, whole.", code="cut_short")
+            raise cut_short("gzipped body")
         data = member.unused_data
     return bytes(found)
 
 
+def cut_short(what: str) -> BadRequest:
+    return BadRequest(f"The {what} is cut short.", "Send it again, whole.", code="cut_short")
+
+
 def too_large(limit_bytes: int) -> TooLarge:
     return TooLarge(f"The body is larger than {limit_bytes} bytes.", "Send less at once.", field="body",
-                    allowed=(f"at most {limit_bytes} bytes after gunzip",))  # fmt: skip
+                    headers=_CLOSE, allowed=(f"at most {limit_bytes} bytes after gunzip",))  # fmt: skip
 
 
 async def read_model(request: Request, model: type[Model], limit_bytes: int) -> Model:

@@ -6,16 +6,18 @@ Knows how to open, migrate and run a transaction. Tables are declared in each no
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
 
 metadata = MetaData()
 """Tables of service.db."""
@@ -26,8 +28,14 @@ log_metadata = MetaData()
 UNFINISHED = "restore.partial"
 """Folder inside the data folder while a backup is being restored; a service does not start beside it."""
 
-BUSY_MILLISECONDS = 5_000
+BUSY_SECONDS = 5.0
 POOL_CONNECTIONS = 8
+ROWS_PER_STATEMENT = 100
+WAL_PAGES = 8_000
+"""Pages of 4 KiB in the write-ahead file before they are moved to the database: ids come in no order, so each batch
+touches pages all over an index, and those that many batches touch are moved once."""
+CACHE_KIB = 32_768
+"""Most memory of a connection for pages: an index that does not fit is read again and again."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _migrating = threading.Lock()
 
@@ -50,18 +58,18 @@ def holds_nothing(because: str) -> Declared:
 
 @dataclass(frozen=True)
 class Database:
-    """One SQLite file. Any number of readers; one writer at a time, who waits for the other up to five seconds."""
+    """One SQLite file. Any number of readers; one writer at a time, who waits for the other for some seconds."""
 
     engine: Engine
     name: Literal["log", "service"]
 
     @classmethod
-    def open(cls, folder: Path, name: Literal["log", "service"]) -> Self:
+    def open(cls, folder: Path, name: Literal["log", "service"], busy_seconds: float = BUSY_SECONDS) -> Self:
         """Open `<name>.db` in the folder, which is made if missing, and bring it to the newest schema."""
         folder.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             f"sqlite+pysqlite:///{folder / f'{name}.db'}",
-            connect_args={"timeout": BUSY_MILLISECONDS / 1000},
+            connect_args={"timeout": busy_seconds},
             pool_size=POOL_CONNECTIONS,
             max_overflow=64,
             hide_parameters=True,
@@ -99,6 +107,27 @@ class Database:
             alembic.run_migrations()
 
 
+def insert_new(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Insert rows that are not there yet, values in the order of the columns; says how many were new.
+
+    A number that SQLite gives is left out. By the driver, and many rows a statement: with each statement it gives the
+    interpreter's lock away, and has to wait for it where another thread computes.
+    """
+    new = 0
+    for first in range(0, len(rows), ROWS_PER_STATEMENT):
+        some = rows[first : first + ROWS_PER_STATEMENT]
+        new += connection.exec_driver_sql(_insert_sql(table, len(some)), tuple(chain.from_iterable(some))).rowcount
+    return new
+
+
+@cache
+def _insert_sql(table: Table, rows: int) -> str:
+    columns = [column.name for column in table.columns if column is not table.autoincrement_column]
+    one = f"({', '.join('?' * len(columns))})"
+    return (f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {', '.join([one] * rows)} "  # noqa: S608 - own names
+            "ON CONFLICT DO NOTHING")  # fmt: skip
+
+
 def known_revisions(name: Literal["log", "service"]) -> tuple[str, ...]:
     """Every schema that this program can bring to the newest one, oldest first."""
     script = ScriptDirectory(str(_MIGRATIONS / name))
@@ -109,10 +138,11 @@ def _prepare(connection: Any, _: object) -> None:
     """Transactions are begun by `_begin`, not by the driver; a commit is on the disk before it returns."""
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout = {BUSY_MILLISECONDS}",
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        f"wal_autocheckpoint = {WAL_PAGES}",
+        f"cache_size = -{CACHE_KIB}",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
 

@@ -1,10 +1,11 @@
 """Every error the service tells a caller, as one tree, and the one handler that turns them into RFC 9457 problem+json.
 
     Problem                         code, status, title; a sentence that says the fix; field, value, allowed
-    ├── BadRequest          400     no_json, cut_short
+    ├── BadRequest          400     no_json, no_gzip, cut_short
     ├── Unauthorized        401     key_missing, key_unknown, signed_out
     ├── Forbidden           403     scope_missing, csrf
     ├── NotFound            404     unknown_customer, unknown_path, …
+    ├── TooSlow             408     body_too_slow
     ├── Conflict            409     feedback_id_taken, already_decided, …
     ├── TooLarge            413     body_too_large, too_many_events, too_many_journeys, text_too_long
     ├── Unsupported         415     unknown_encoding
@@ -92,6 +93,10 @@ class NotFound(Problem):
     status, code, title = 404, "not_found", "Not found"
 
 
+class TooSlow(Problem):
+    status, code, title = 408, "body_too_slow", "Body too slow"
+
+
 class Conflict(Problem):
     status, code, title = 409, "conflict", "Conflict"
 
@@ -143,6 +148,18 @@ def invalid_body(errors: Sequence[Any]) -> Invalid:
     )
     return Invalid(f"{field}: {reason}{more}.", f"Correct {field} and send it again.", field=field, value=value,
                    allowed=allowed)  # fmt: skip
+
+
+def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer these problems."""
+    texts = {name: {"type": "string"} for name in ("type", "title", "detail", "code", "message", "field", "value")}
+    schema = {
+        "type": "object",
+        "properties": {**texts, "status": {"type": "integer"}, "allowed": {"type": "array"}},
+        "required": ["type", "title", "status", "detail", "code", "message"],
+    }
+    content = {"application/problem+json": {"schema": schema}}
+    return {kind.status: {"description": kind.title, "content": content} for kind in kinds}
 
 
 def shown(value: object) -> str:

@@ -25,7 +25,8 @@ leases = Table(
 def take(database: Database, name: str, holder: str, now: Micros, until: Micros) -> bool:
     """Take or renew the lease; False while another holds it."""
     new = insert(leases).values(name=name, holder=holder, until=until)
-    mine_or_over = (leases.c.holder == holder) | (leases.c.until <= now)
+    # A lease that ends further ahead than two such leases was taken by a clock that has been set back since.
+    mine_or_over = (leases.c.holder == holder) | (leases.c.until <= now) | (leases.c.until > until + (until - now))
     taken = new.on_conflict_do_update(
         index_elements=["name"], set_={"holder": holder, "until": until}, where=mine_or_over
     )

@@ -37,8 +37,34 @@ class Settings(BaseSettings):
     """Most events in one batch."""
     event_bytes: int = Field(default=32_768, ge=256)
     """Largest single event in bytes; a larger one is refused alone."""
+    body_seconds: float = Field(default=30.0, gt=0)
+    """Seconds within which the body of a tracking call must have arrived."""
+    cors_origins: str = "*"
+    """Sites whose pages send events: origins like `https://example.org`, with commas between; `*`: all; empty: none."""
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#\s]+[^?#\s]*)?$")
+    """Where browsers reach this service, such as `https://events.example.org`; empty: where the request came to."""
+    letters_kept: int = Field(default=100_000, ge=1)
+    """Most refused events kept as dead letters; the oldest go first."""
+    letter_days: int = Field(default=90, ge=1)
+    """Days after which a refused event that was not sent again is forgotten."""
     text_characters: int = Field(default=100_000, ge=1)
     """Longest feedback text in characters; it is kept whole, a longer one is refused."""
+    keep_original_text: bool = False
+    """Whether the log keeps customers' words with the personal data in them; without, they are masked before."""
+    show_original_text: bool = False
+    """Whether reviewers, exports and models get the words that `keep_original_text` kept; without, masked ones."""
+    phone_regions: str = Field(default="DE,GB,US", pattern=r"^([A-Z]{2}(,[A-Z]{2})*)?$")
+    """Countries whose phone numbers are masked as they are written there; those that begin with + always are."""
+    mask_names: bool = True
+    """Whether a customer's own names, as `identify` told them, are masked in their words."""
+    masked_names: str = ""
+    """Names that are masked in everybody's words, such as those of employees, with commas between."""
+    feedback_repeat_seconds: int = Field(default=3_600, ge=0)
+    """Seconds within which the same words of the same customer are one feedback, whatever their ids; 0: never."""
+    busy_seconds: float = Field(default=5.0, gt=0)
+    """Seconds to wait for a database that another process writes to, before a request is answered 503."""
+    requests_waiting: int = Field(default=256, ge=1)
+    """Most requests that wait to be stored; the next one is answered 503 and told when to come back."""
     prediction_bytes: int = Field(default=16_777_216, ge=1024)
     """Largest body of POST /v1/predictions in bytes, after gunzip."""
     predictions_per_request: int = Field(default=1_000, ge=1)
@@ -61,10 +87,10 @@ class Settings(BaseSettings):
     """Hours after its words within which a waiting case should be read."""
     max_age_seconds: int = Field(default=21_600, ge=1)
     """Seconds after which an insight is concluded anew."""
-    fold_batch: int = Field(default=1_000, ge=1)
+    fold_batch: int = Field(default=2_500, ge=1)
     """Events folded in one transaction."""
     conclude_batch: int = Field(default=128, ge=1)
-    """Customers concluded in one micro-batch."""
+    """Most customers concluded in one micro-batch; fewer where they take so long that folding would wait."""
     worker_interval_seconds: float = Field(default=0.2, gt=0)
     """Seconds the worker rests when nothing is left to do."""
     bundle_check_seconds: float = Field(default=1.0, ge=0)

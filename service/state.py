@@ -1,4 +1,5 @@
-"""What every route needs, handed in by the factory: settings, both databases, the clock, ids and the catalogue.
+"""What every route needs, handed in by the factory: settings, both databases, the log's writer, the clock, ids and the
+catalogue.
 
 Holds no bundle (live/ does) and no logic.
 """
@@ -6,7 +7,7 @@ Holds no bundle (live/ does) and no logic.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +18,7 @@ from service.clock import Clock, Ids, random_id
 from service.database import UNFINISHED, Database
 from service.errors import Conflict
 from service.settings import Settings
+from service.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class State:
 
     settings: Settings
     log: Database
+    writer: Writer
     service: Database
     clock: Clock
     ids: Ids
@@ -36,11 +39,12 @@ def open_state(settings: Settings, clock: Clock, ids: Ids = random_id) -> Iterat
     """Read the catalogue, open and migrate both databases; close them at the end."""
     refuse_half_restored(settings)
     catalogue = Catalogue.load(settings.catalogue) if settings.catalogue else Catalogue.default()
-    log = Database.open(settings.data_dir, "log")
+    log = Database.open(settings.data_dir, "log", settings.busy_seconds)
     try:
-        service = Database.open(settings.data_dir, "service")
+        service = Database.open(settings.data_dir, "service", settings.busy_seconds)
         try:
-            yield State(settings, log, service, clock, ids, catalogue)
+            with closing(Writer(log, settings.requests_waiting)) as writer:
+                yield State(settings, log, writer, service, clock, ids, catalogue)
         finally:
             service.close()
     finally:

@@ -6,6 +6,7 @@ One process works at a time, by a lease; another that is started waits to take o
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -24,6 +25,12 @@ from service.settings import Settings
 from service.state import State, open_state
 
 LEASE = "worker"
+CONCLUDE_SECONDS = 0.25
+"""A micro-batch holds no more customers than are concluded in this time, for folding waits meanwhile."""
+CATCH_UP_SECONDS = 5.0
+"""While more waits to be folded than one batch, concluding has a turn so often."""
+FIRST_CUSTOMERS = 8
+"""Of the first micro-batch; how many are concluded in time is learned from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +53,34 @@ class Worker:
     state: State
     bundles: LiveBundles
     holder: str
+    monotonic: Callable[[], float] = time.monotonic
     _held_until: Micros = field(default=0, init=False)
+    _customers: int = field(default=FIRST_CUSTOMERS, init=False)
+    _concluded: float = field(default=-CATCH_UP_SECONDS, init=False)
 
     def run_once(self) -> Done:
-        """Fold one batch and conclude one micro-batch, if this worker has the lease; nothing to do is idle."""
+        """Fold one batch and conclude one micro-batch, if this worker has the lease; nothing to do is idle.
+
+        Folding goes before: concluding what is about to change would be in vain.
+        """
         if not self.hold_lease():
             return Done()
         folded = projector.fold(self.state)
+        behind = folded == self.state.settings.fold_batch
+        if behind and self.monotonic() - self._concluded < CATCH_UP_SECONDS:
+            return Done(folded)
+        begun = self.monotonic()
         work = self.conclude_some()
+        self._concluded = self.monotonic()
+        self._learn(work.customers, self._concluded - begun)
         return Done(folded, work.customers, work.feedback)
+
+    def _learn(self, customers: int, seconds: float) -> None:
+        """Half as many customers where they took too long, twice as many where all were done in half the time."""
+        if seconds > CONCLUDE_SECONDS:
+            self._customers = max(1, self._customers // 2)
+        elif seconds < CONCLUDE_SECONDS / 2 and customers >= self._customers:
+            self._customers = min(self._customers * 2, self.state.settings.conclude_batch)
 
     def run_until_idle(self, progress: Callable[[Done], None] = lambda total: None) -> Done:
         """Rounds until nothing is left; `progress` is told the total after each."""
@@ -81,11 +107,12 @@ class Worker:
     def conclude_some(self) -> Work:
         """First customers of whom something new is known, then those whose insight another version or age outdates."""
         live, settings = self.bundles.now(), self.state.settings
+        most = min(self._customers, settings.conclude_batch)
         with self.state.service.read() as connection:
-            due = store.pending(connection, settings.conclude_batch)
+            due = store.pending(connection, most)
             if not due:
                 oldest = moment(connection, self.state) - settings.max_age_seconds * SECOND
-                due = store.outdated(connection, live.model.version, oldest, settings.conclude_batch)
+                due = store.outdated(connection, live.model.version, oldest, most)
         return conclude(self.state, live, due) if due else Work()
 
 

@@ -89,7 +89,7 @@ def codes_in_source() -> tuple[set[str], set[str]]:
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "id", "")
                 first = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-                if called == "_RefusedError":
+                if called == "RefusedError":
                     refusals.add(str(first))
                 elif called == "ReviewError":
                     problems.add(str(first))
@@ -210,7 +210,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
         "JOURNEY_DATA_DIR": str(folder / ".data"), "JOURNEY_MLRUNS_DIR": str(folder / "mlruns"), "JOURNEY_PORT": port,
         "COLUMNS": "150", "no_proxy": "127.0.0.1",
     }  # fmt: skip
-    for name, scope in (("WRITE_KEY", "ingest"), ("READ_KEY", "read")):
+    for name, scope in (("WRITE_KEY", "ingest"), ("READ_KEY", "read"), ("ADMIN_KEY", "admin")):
         command = [sys.executable, "-m", "service", "keys", "create", "--name", name, "--scope", scope, "--json"]
         made = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
         environment[name] = json.loads(made.stdout)["key"]

@@ -29,6 +29,7 @@ LATEST: Micros = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _ONE
 _ISO_DURATION = re.compile(
     r"P(?:([0-9]{1,9})D)?(?:T(?:([0-9]{1,9})H)?(?:([0-9]{1,9})M)?(?:([0-9]{1,9})S)?)?", re.IGNORECASE
 )
+_LEAP_SECOND = re.compile(r"(?<=\d[T ])(\d\d:\d\d:)60(?!\d)")
 _SHORT_DURATION = re.compile(r"([0-9]{1,9})([dhms])", re.IGNORECASE)
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -58,18 +59,33 @@ def parse_time(text: str) -> Micros:
     >>> parse_time("1970-01-01T00:00:01Z"), parse_time("1970-01-01 01:00:00.5+01:00"), parse_time("1970-01-02")
     (1000000, 500000, 86400000000)
 
+    A leap second, which only ends a day in UTC, counts as the second that follows it, as in POSIX time:
+
+    >>> parse_time("2016-12-31T23:59:60Z") == parse_time("2017-01-01T00:00:00Z")
+    True
+
     Raises ValueError naming the text when it is no time, or lies outside the years 1 to 9999 in UTC.
     """
+    plain = text.strip()
+    earlier = _LEAP_SECOND.sub(r"\g<1>59", plain) if ":60" in plain else plain
+    leap = SECOND if earlier != plain else 0
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(earlier)
     except ValueError:
-        raise ValueError(f"{text[:40]!r} is no ISO 8601 time such as 2026-11-21T10:15:00Z") from None
+        raise no_time(text) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    found = micros(moment)
+    found = micros(moment) + leap
+    if leap and found % DAY >= SECOND:
+        raise no_time(text)
     if not EARLIEST <= found <= LATEST:
         raise ValueError(f"{text[:40]!r} lies outside the years 1 to 9999 in UTC")
     return found
+
+
+def no_time(text: str) -> ValueError:
+    """What to say of a text that is no time."""
+    return ValueError(f"{text[:40]!r} is no ISO 8601 time such as 2026-11-21T10:15:00Z")
 
 
 def micros(moment: datetime) -> Micros:

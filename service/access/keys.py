@@ -13,10 +13,13 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import structlog
 from fastapi import Request
 from sqlalchemy import Row
+from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
 
 from models.journey.event import SECOND, Micros
 from service.access import store
@@ -30,6 +33,9 @@ SCOPES = ("ingest", "read", "provisional", "review", "admin")
 MAX_NAME = 80
 USED_EVERY: Micros = 60 * SECOND
 """`last_used_at` is exact to a minute, so that using a key seldom writes."""
+
+MOST_REMEMBERED = 1_000
+"""Keys, and what was offered as one, that a ring remembers."""
 
 _FORM = re.compile(r"ji_([0-9a-f]{12})_([0-9a-f]{64})")
 
@@ -65,7 +71,15 @@ def create(database: Database, name: str, scopes: Sequence[str], now: Micros) ->
 
 
 def verify(database: Database, whole: str, now: Micros) -> Key | None:
-    """The key in force behind these characters, or None. The secret is compared in constant time."""
+    """The key in force behind these characters, or None; its use is noted."""
+    key = find(database, whole)
+    if key is not None and use_is_news(key, now):
+        note_use(database, key, now)
+    return key
+
+
+def find(database: Database, whole: str) -> Key | None:
+    """The key in force behind these characters, or None. Reads only. The secret is compared in constant time."""
     form = _FORM.fullmatch(whole)
     if form is None:
         return None
@@ -74,10 +88,20 @@ def verify(database: Database, whole: str, now: Micros) -> Key | None:
     expected = row.hash if row else _hash("")
     if not hmac.compare_digest(_hash(form[2]), expected) or row is None or row.revoked_at is not None:
         return None
-    if row.last_used_at is None or now - row.last_used_at >= USED_EVERY:
-        with database.write() as connection:
-            store.used(connection, row.key_id, now)
     return _key(row)
+
+
+def use_is_news(key: Key, now: Micros) -> bool:
+    return key.last_used_at is None or now - key.last_used_at >= USED_EVERY
+
+
+def note_use(database: Database, key: Key, now: Micros) -> None:
+    """Waits where somebody else writes: not for a coroutine. A storage that cannot be written to keeps nobody out."""
+    try:
+        with database.write() as connection:
+            store.used(connection, key.key_id, now)
+    except OperationalError as error:
+        structlog.get_logger().warning("use_not_noted", reason=str(error.orig))
 
 
 def revoke(database: Database, key_id: str, now: Micros) -> None:
@@ -109,11 +133,51 @@ def credentials(request: Request) -> list[str]:
 
 def authorize(state: State, offered: Sequence[str], *scopes: str) -> Key:
     """The first offered key that is in force and has one of these scopes. Raises Unauthorized or Forbidden."""
+    return _permitted([verify(state.service, one, state.clock()) for one in offered if one], scopes)
+
+
+class KeyRing:
+    """Keys as they were last read, for one thread that must not wait: read again once anybody changed service.db.
+
+    So a key that is revoked, by whichever process, is unknown to the next request.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._watch = database, database.engine.raw_connection()
+        self._seen: object = None
+        self._found: dict[str, Key | None] = {}
+
+    def find(self, whole: str) -> Key | None:
+        """As `find`. SQLite's data version changes with every commit of another connection, and ours never commits."""
+        cursor = self._watch.cursor()
+        seen = cursor.execute("PRAGMA data_version").fetchone()
+        cursor.close()
+        if seen != self._seen or len(self._found) >= MOST_REMEMBERED:
+            self._found, self._seen = {}, seen
+        hashed = _hash(whole)
+        if hashed not in self._found:
+            self._found[hashed] = find(self._database, whole)
+        return self._found[hashed]
+
+    def close(self) -> None:
+        self._watch.close()
+
+
+async def admit(request: Request, offered: Sequence[str], *scopes: str) -> Key:
+    """`authorize` for a coroutine: knows the key at once, and waits elsewhere where its use is to be noted."""
+    state, ring = state_of(request), cast(KeyRing, request.app.state.keys)
+    key = _permitted([ring.find(one) for one in offered if one], scopes)
+    if use_is_news(key, now := state.clock()):
+        await run_in_threadpool(note_use, state.service, key, now)
+    return key
+
+
+def _permitted(offered: Sequence[Key | None], scopes: Sequence[str]) -> Key:
     challenge = {"WWW-Authenticate": 'Bearer realm="journey-insight"'}
-    if not any(offered):
+    if not offered:
         raise Unauthorized("No key was sent.", "Send it as 'Authorization: Bearer KEY'.", code="key_missing",
                            headers=challenge)  # fmt: skip
-    found = [key for key in (verify(state.service, one, state.clock()) for one in offered) if key]
+    found = [key for key in offered if key is not None]
     if not found:
         raise Unauthorized("This key is not in force.", "Make one with `python -m service keys create`.",
                            code="key_unknown", headers=challenge)  # fmt: skip

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from models.journey.assembly import Feedback, Step, columns, with_customers
 from models.journey.event import Micros
@@ -14,6 +14,9 @@ from models.journey.journeys import Journeys
 from models.journey.touchpoint import Touchpoint
 from service.database import Database
 from service.events.folded import feedback, identities, touchpoints
+
+TOUCHPOINTS_COUNTED = 20_000
+"""Counting all of them would take longer and longer, and is done again for each micro-batch."""
 
 
 def resolve(connection: Connection, asked: str) -> str | None:
@@ -52,9 +55,10 @@ def feedback_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str
 
 
 def touchpoint_counts(connection: Connection) -> Mapping[str, int]:
-    """How often each touchpoint was folded: the base rates of a service that has no bundle yet."""
-    counts = select(touchpoints.c.channel, touchpoints.c.action, func.count().label("n"))
-    rows = connection.execute(counts.group_by(touchpoints.c.channel, touchpoints.c.action))
+    """How often each touchpoint is among the newest ones: the base rates of a service that has no bundle yet."""
+    newest = select(touchpoints.c.channel, touchpoints.c.action).order_by(text("rowid DESC")).limit(TOUCHPOINTS_COUNTED)
+    by = newest.subquery().c
+    rows = connection.execute(select(by.channel, by.action, func.count().label("n")).group_by(by.channel, by.action))
     return {f"{row.channel}.{row.action}": row.n for row in rows}
 
 

@@ -6,24 +6,24 @@ concludes nothing. Identity is decided by models/journey/identity.py; a join re-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import structlog
-from sqlalchemy import Connection, Row, case, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Event, Micros
 from models.journey.identity import Claim, Owners, bare, claim_of, own_id
 from models.journey.touchpoint import Catalogue, Touchpoint
+from service.database import insert_new
 from service.events import store
 from service.events.folded import cursors, customers, feedback, identities, touchpoints
 from service.state import State
 
 CURSOR = "projector"
-VARIABLES_PER_QUERY = 20_000
-"""SQLite binds at most 32,766 values in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,77 +82,63 @@ class Folding:
         found = (claim for claim in map(claim_of, events) if claim is not None)
         claims = sorted(found, key=lambda claim: (claim.known_at, claim.message_id))
         ids = {own_id(event) for event in events} | {id for claim in claims for id in (claim.id, claim.owner)}
-        owners = Owners(self._claims(ids))
-        known = set(self._customers_of(ids))
+        known = self._identities("id", ids)
+        owners = Owners(self._claims(known))
         learned = [claim for claim in claims if owners.learn(claim)]
-        self._add_ids(ids - known, owners)
+        self._add_ids(ids - {row.id for row in known}, owners)
         changed = {bare(owners.customer(id)[0]) for id in ids} | self._join(learned, owners)
         self._add_steps(events, owners)
         self._mark_changed(changed, rows[-1].received_at)
 
-    def _claims(self, ids: set[str]) -> dict[str, Claim]:
+    def _claims(self, rows: Sequence[Row[Any]]) -> dict[str, Claim]:
         """The claims on these ids, and on the owners they lead to."""
-        found: dict[str, Claim] = {}
-        wanted = set(ids)
-        while wanted:
-            rows = self._in(identities, identities.c.id, wanted)
+        found, seen = dict[str, Claim](), set[str]()
+        while rows:
+            seen |= {row.id for row in rows}
             new = {r.id: Claim(r.id, r.joined_to, r.joined_at, r.message_id) for r in rows if r.joined_to is not None}
             found |= new
-            wanted = {claim.owner for claim in new.values()} - ids - set(found)
+            rows = self._identities("id", {claim.owner for claim in new.values()} - seen)
         return found
 
-    def _customers_of(self, ids: Iterable[str]) -> dict[str, str]:
-        return {row.id: row.customer_id for row in self._in(identities, identities.c.id, ids)}
-
-    def _in(self, table: Any, column: Any, values: Iterable[str]) -> list[Row[Any]]:
-        listed = sorted(values)
-        return [
-            row
-            for first in range(0, len(listed), VARIABLES_PER_QUERY)
-            for row in self.connection.execute(
-                select(table).where(column.in_(listed[first : first + VARIABLES_PER_QUERY]))
-            )
-        ]
+    def _identities(self, column: Literal["id", "joined_to"], values: Collection[str]) -> Sequence[Row[Any]]:
+        """The rows of `identities` with one of these values."""
+        if not values:
+            return []
+        query = f"SELECT * FROM identities WHERE {column} IN (SELECT value FROM json_each(?))"  # noqa: S608 - own names
+        return self.connection.exec_driver_sql(query, (_json(sorted(values)),)).all()
 
     def _add_ids(self, new: set[str], owners: Owners) -> None:
         rows = []
         for id in sorted(new):
             customer, known_at = owners.customer(id)
             claim = owners.claims.get(id)
-            rows.append({
-                "id": id, "customer_id": bare(customer), "known_at": known_at,
-                "joined_to": claim.owner if claim else None, "joined_at": claim.known_at if claim else 0,
-                "message_id": claim.message_id if claim else None,
-            })  # fmt: skip
-        if rows:
-            self.connection.execute(insert(identities), rows)
+            joined = (claim.owner, claim.known_at) if claim else (None, 0)
+            rows.append((id, bare(customer), *joined, known_at, claim.message_id if claim else None))
+        insert_new(self.connection, identities, rows)
 
     def _join(self, learned: Sequence[Claim], owners: Owners) -> set[str]:
         """Re-thread: every id behind a claimed one gets its new customer; returns the customers that lost something."""
-        for claim in learned:
-            joined = {"joined_to": claim.owner, "joined_at": claim.known_at, "message_id": claim.message_id}
-            self.connection.execute(update(identities).where(identities.c.id == claim.id).values(joined))
+        claims = [(claim.id, claim.owner, claim.known_at, claim.message_id) for claim in learned]
+        self._update("identities", "id", "joined_to = {1}, joined_at = {2}, message_id = {3}", claims)
         behind = self._behind([claim.id for claim in learned])
-        owners.claims |= self._claims({row.id for row in behind})
-        left = set()
+        owners.claims |= self._claims(behind)
+        left, moved = set(), []
         for row in behind:
             customer, known_at = owners.customer(row.id)
-            if (bare(customer), known_at) == (row.customer_id, row.known_at):
-                continue
-            left.add(row.customer_id)
-            now = {"customer_id": bare(customer), "known_at": known_at}
-            self.connection.execute(update(identities).where(identities.c.id == row.id).values(now))
-            for table in (touchpoints, feedback):
-                seen = {"customer_id": bare(customer), "known_at": func.max(table.c.received_at, known_at)}
-                self.connection.execute(update(table).where(table.c.own_id == row.id).values(seen))
+            if (bare(customer), known_at) != (row.customer_id, row.known_at):
+                left.add(row.customer_id)
+                moved.append((row.id, bare(customer), known_at))
+        self._update("identities", "id", "customer_id = {1}, known_at = {2}", moved)
+        for table in ("touchpoints", "feedback"):
+            self._update(table, "own_id", "customer_id = {1}, known_at = max(received_at, {2})", moved)
         return left
 
     def _behind(self, ids: Sequence[str]) -> list[Row[Any]]:
         """These ids and all that are joined to them, directly or through others."""
-        found: dict[str, Row[Any]] = {row.id: row for row in self._in(identities, identities.c.id, ids)}
+        found: dict[str, Row[Any]] = {row.id: row for row in self._identities("id", ids)}
         frontier = list(found)
         while frontier:
-            rows = self._in(identities, identities.c.joined_to, frontier)
+            rows = self._identities("joined_to", frontier)
             frontier = [row.id for row in rows if row.id not in found]
             found |= {row.id: row for row in rows}
         return list(found.values())
@@ -160,27 +146,21 @@ class Folding:
     def _add_steps(self, events: Sequence[Event], owners: Owners) -> None:
         points, words = [], []
         for event in events:
-            customer, joined_at = owners.customer(own_id(event))
-            owner = {"own_id": own_id(event), "customer_id": bare(customer), "received_at": event.received_at,
-                     "known_at": max(event.received_at, joined_at)}  # fmt: skip
+            own = own_id(event)
+            customer, joined_at = owners.customer(own)
+            known_at = max(event.received_at, joined_at)
+            happened = (event.message_id, own, bare(customer), event.occurred_at, event.received_at, known_at)
             if event.kind == "feedback":
-                words.append({**owner, "feedback_id": event.message_id, "said_at": event.occurred_at,
-                              "channel": event.name, "text": event.properties["text"],
-                              "rating": event.properties["rating"]})  # fmt: skip
+                words.append((*happened, event.name, event.properties["text"], event.properties["rating"]))
                 continue
             point = self._touchpoint(event)
             if point is None:
                 continue
-            points.append({**owner, "message_id": event.message_id, "occurred_at": event.occurred_at,
-                           "channel": point.channel, "action": point.action, "stage": point.stage,
-                           "amount_minor": point.amount_minor, "contact": point.contact})  # fmt: skip
+            points.append((*happened, point.channel, point.action, point.stage, point.amount_minor, point.contact))
             if point.text is not None:
-                words.append({**owner, "feedback_id": event.message_id, "said_at": event.occurred_at,
-                              "channel": point.channel, "text": point.text, "rating": point.rating})  # fmt: skip
-        if points:
-            self.connection.execute(insert(touchpoints).on_conflict_do_nothing(), points)
-        if words:
-            self.connection.execute(insert(feedback).on_conflict_do_nothing(), words)
+                words.append((*happened, point.channel, point.text, point.rating))
+        insert_new(self.connection, touchpoints, points)
+        insert_new(self.connection, feedback, words)
 
     def _touchpoint(self, event: Event) -> Touchpoint | None:
         """One event that no rule can read must not stop the log behind it; it stays in the log."""
@@ -192,13 +172,23 @@ class Folding:
 
     def _mark_changed(self, changed: set[str], at: Micros) -> None:
         """Who waits already keeps the place in the queue."""
-        new = insert(customers).values(changed_at=at, revision=1, concluded_revision=0)
-        waits = customers.c.revision > customers.c.concluded_revision
-        again = new.on_conflict_do_update(
-            index_elements=["customer_id"],
-            set_={
-                "revision": customers.c.revision + 1,
-                "changed_at": case((waits, customers.c.changed_at), else_=at),
-            },
-        )
-        self.connection.execute(again, [{"customer_id": customer} for customer in sorted(changed)])
+        statement = """
+            INSERT INTO customers (customer_id, changed_at, revision, concluded_revision)
+            SELECT value, ?, 1, 0 FROM json_each(?) WHERE true
+            ON CONFLICT (customer_id) DO UPDATE SET revision = revision + 1,
+                changed_at = CASE WHEN revision > concluded_revision THEN changed_at ELSE excluded.changed_at END"""
+        self.connection.exec_driver_sql(statement, (at, _json(sorted(changed))))
+
+    def _update(self, table: str, key: str, change: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """One UPDATE for all rows: (key, {1}, {2}, …)."""
+        values = [f"json_extract(given.value, '$[{n}]')" for n in range(len(rows[0]) if rows else 0)]
+        if rows:
+            statement = (f"UPDATE {table} SET {change.format(*values)} "  # noqa: S608 - own names
+                         f"FROM json_each(?) AS given WHERE {table}.{key} = {values[0]}")  # fmt: skip
+            self.connection.exec_driver_sql(statement, (_json(rows),))
+
+
+def _json(values: object) -> str:
+    """Many values as one: a statement a row would each time give the interpreter's lock away, and cost more than it
+    does."""
+    return msgspec.json.encode(values).decode()

@@ -6,7 +6,6 @@ Only appends and reads. What is folded from it lies in service.db (folded.py) an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -23,10 +22,9 @@ from sqlalchemy import (
     func,
     select,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Event, Micros
-from service.database import Database, holds, log_metadata
+from service.database import Database, holds, insert_new, log_metadata
 
 Stream = Literal["event", "feedback"]
 
@@ -52,33 +50,36 @@ log = Table(
 
 
 def append(database: Database, events: Sequence[Event], now: Micros, stream: Stream = "event") -> int:
-    """Append in one transaction, committed on return; says how many were new. Repeats are dropped by message id.
+    """`append_on` in a transaction of its own, committed on return."""
+    if not events:
+        return 0
+    with database.write() as connection:
+        return append_on(connection, events, now, stream)
+
+
+def append_on(connection: Connection, events: Sequence[Event], now: Micros, stream: Stream = "event") -> int:
+    """Append in the caller's writing transaction; says how many were new. Repeats are dropped by message id.
 
     `received_at` is given here: never before that of any earlier row, even where the clock was set back, so that the
     order of the log is the order of (received_at, message_id), which is the order in which identity is learned.
     """
-    if not events:
-        return 0
-    with database.write() as connection:
-        received_at = max(now, last_received(connection) + 1)
-        stamped = (replace(e, received_at=received_at, occurred_at=min(e.occurred_at, received_at)) for e in events)
-        rows = [_row(event, stream) for event in sorted(stamped, key=lambda event: event.message_id)]
-        return connection.execute(insert(log).on_conflict_do_nothing(), rows).rowcount
+    received_at = max(now, last_received(connection) + 1)
+    ordered = sorted(events, key=lambda event: event.message_id)
+    return insert_new(connection, log, [_row(event, stream, received_at) for event in ordered])
 
 
-def append_recorded(database: Database, events: Sequence[Event], now: Micros) -> int:
-    """Append events, in order of (received_at, message_id), that keep the time at which they were received.
+def append_recorded(connection: Connection, events: Sequence[Event], now: Micros) -> int:
+    """Append history, in order of (received_at, message_id), that keeps the time at which it was received.
 
-    It is moved only where the order of the log or our clock would not allow it, see `append`: no two rows of an import
-    are received at one moment, so that the order of claims is theirs. Says how many were new.
+    In the caller's writing transaction. The time is moved only where the order of the log or our clock would not allow
+    it, see `append_on`: no two rows of an import are received at one moment, so that the order of claims is theirs.
+    Says how many were new.
     """
-    with database.write() as connection:
-        received_at, rows = last_received(connection), []
-        for event in events:
-            received_at = max(min(event.received_at, now), received_at + 1)
-            stamped = replace(event, received_at=received_at, occurred_at=min(event.occurred_at, received_at))
-            rows.append(_row(stamped, "event"))
-        return connection.execute(insert(log).on_conflict_do_nothing(), rows).rowcount
+    received_at, rows = last_received(connection), []
+    for event in events:
+        received_at = max(min(event.received_at, now), received_at + 1)
+        rows.append(_row(event, "feedback" if event.kind == "feedback" else "event", received_at))
+    return insert_new(connection, log, rows)
 
 
 def last_received(connection: Connection) -> Micros:
@@ -129,11 +130,10 @@ def event_of(row: Row[Any]) -> Event:
     )  # fmt: skip
 
 
-def _row(event: Event, stream: Stream) -> dict[str, Any]:
-    return {
-        "stream": stream, "message_id": event.message_id, "kind": event.kind, "name": event.name,
-        "user_id": event.user_id, "anonymous_id": event.anonymous_id, "previous_id": event.previous_id,
-        "occurred_at": event.occurred_at, "received_at": event.received_at,
-        "properties": msgspec.json.encode(event.properties).decode(),
-        "context": msgspec.json.encode(event.context).decode(),
-    }  # fmt: skip
+def _row(event: Event, stream: Stream, received_at: Micros) -> tuple[Any, ...]:
+    """Its values in the order of the columns after `seq`. Nothing happens after it was received."""
+    return (
+        stream, event.message_id, event.kind, event.name, event.user_id, event.anonymous_id, event.previous_id,
+        min(event.occurred_at, received_at), received_at,
+        msgspec.json.encode(event.properties).decode(), msgspec.json.encode(event.context).decode(),
+    )  # fmt: skip

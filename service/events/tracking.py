@@ -1,65 +1,51 @@
 """The tracking API's JSON as events: what each call must carry, what is refused and why, and when it happened.
 
-Pure: knows neither HTTP nor the log. A bad event is refused by itself; the others of its batch are not touched.
+Pure: knows neither HTTP nor the log. A bad event is refused by itself; the others of its batch are not touched. A value
+that could not be stored as it was sent is refused, never changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from models.journey.event import KINDS, Event, Micros, parse_time
-from service.body import no_json
 from service.clock import Ids
-from service.errors import BadRequest, TooLarge, shown
+from service.errors import shown
+from service.events.splitting import Beside, Sent
+from service.events.storable import RefusedError, decode, decode_any, is_plain
 from service.settings import Settings
 
 MAX_MESSAGE_ID = 100
 MAX_ID = 256
 MAX_NAME = 256
-CANNOT_DECODE = (msgspec.MsgspecError, ValueError, RecursionError)
-"""All that decoding bytes of a stranger can raise: no JSON, bad UTF-8, numbers out of range, nested too deeply."""
+MAX_BESIDE_BYTES = 8_192
+"""Most bytes of context and integrations beside a batch: they are kept with each of its events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An event that was not kept, and why; `index` counts from 0 within the request."""
+    """An event that was not kept, and why; `index` counts from 0 within the request. `raw` is the event as sent."""
 
     index: int
     code: str
     reason: str
     message_id: str | None
+    raw: bytes
 
     def to_dict(self) -> dict[str, Any]:
         return {"index": self.index, "code": self.code, "reason": self.reason, "message_id": self.message_id}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Received:
     """What one request held."""
 
-    write_key: str | None = None
     events: list[Event] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-
-
-class _Envelope(msgspec.Struct, rename="camel"):
-    """What stands beside the events of a request."""
-
-    context: Any = None
-    sent_at: Any = None
-    write_key: Any = None
-
-
-class _Batch(_Envelope, rename="camel"):
-    batch: list[msgspec.Raw] = msgspec.field(default_factory=list)
-
-
-_AnyEnvelope = TypeVar("_AnyEnvelope", bound=_Envelope)
-_SHAPE = 'Send one event as an object, or {"batch": [event, …]}.'
 
 
 class _Item(msgspec.Struct, rename="camel"):
@@ -77,81 +63,111 @@ class _Item(msgspec.Struct, rename="camel"):
     properties: Any = None
     traits: Any = None
     context: Any = None
+    integrations: Any = None
 
 
-class _RefusedError(ValueError):
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code, self.reason = code, reason
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What counts for every event of a batch, found once.
+
+    `plain`: no NUL and no long number anywhere. `most_bytes` are left for each event. `wrong`: why none can be kept.
+    """
+
+    context: Mapping[str, Any]
+    integrations: Mapping[str, Any]
+    sent_at: Micros | None
+    plain: bool
+    most_bytes: int
+    tolerance: Micros
+    wrong: RefusedError | None
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads the bodies of one request. `now` is when they were received."""
+    """Reads events that were received at `received_at`, with the rules of `now`: the same moment but in a replay."""
 
     settings: Settings
     now: Micros
     ids: Ids
+    received_at: Micros
 
-    def read(self, call: str, body: bytes) -> Received:
-        """`call` is a kind of event, or `batch`. Raises BadRequest for no JSON, TooLarge for too many events."""
-        if call != "batch":
-            single = _envelope(body, _Envelope)
-            found = Received(_text(single.write_key))
-            self._add(found, 0, body, call, _Envelope(sent_at=single.sent_at))
-            return found
-        envelope = _envelope(body, _Batch)
-        found = Received(_text(envelope.write_key))
-        most = self.settings.events_per_batch
-        if len(envelope.batch) > most:
-            raise TooLarge(f"The batch holds {len(envelope.batch)} events.", "Send them in several batches.",
-                           code="too_many_events", field="batch", allowed=(f"at most {most} events",))  # fmt: skip
-        for index, raw in enumerate(envelope.batch):
-            self._add(found, index, bytes(raw), None, envelope)
+    def read(self, sent: Sent) -> Received:
+        """Every event of a request, or why it is refused."""
+        found = Received()
+        kind = None if sent.call == "batch" else sent.call
+        common = self._common(sent.beside, [sent.body])
+        for index, raw in enumerate(sent.items):
+            one = self._one(index, raw, kind, common)
+            if isinstance(one, Event):
+                found.events.append(one)
+            else:
+                found.refusals.append(one)
         return found
 
-    def _add(self, found: Received, index: int, raw: bytes, kind: str | None, envelope: _Envelope) -> None:
+    def reread(self, call: str, raw: bytes, beside: Beside) -> Event | Refusal:
+        """One event that was refused before."""
+        return self._one(0, raw, None if call == "batch" else call, self._common(beside, [raw, *beside.parts()]))
+
+    def _one(self, index: int, raw: bytes, kind: str | None, common: _Common) -> Event | Refusal:
         item: _Item | None = None
         try:
-            if len(raw) > self.settings.event_bytes:
-                raise _RefusedError("too_large", f"an event has at most {self.settings.event_bytes} bytes")
-            item = _decode(raw)
-            found.events.append(self._event(item, kind, envelope))
-        except _RefusedError as refused:
+            if common.wrong is not None:
+                raise common.wrong
+            if len(raw) > common.most_bytes:
+                most = self.settings.event_bytes
+                raise RefusedError("too_large", f"an event, with the context of its batch, has at most {most} bytes")
+            item = decode(raw, _Item, common.plain)
+            return self._event(item, kind, common)
+        except RefusedError as refused:
             known = item.message_id if item is not None and isinstance(item.message_id, str) else None
-            found.refusals.append(Refusal(index, refused.code, refused.reason, shown(known) if known else None))
+            return Refusal(index, refused.code, refused.reason, shown(known) if known else None, raw)
 
-    def _event(self, item: _Item, kind: str | None, envelope: _Envelope) -> Event:
+    def _event(self, item: _Item, kind: str | None, common: _Common) -> Event:
         kind = kind or item.type
         if kind not in KINDS:
-            raise _RefusedError("unknown_type", f"type {shown(kind)!r}; allowed: {', '.join(KINDS)}")
+            raise RefusedError("unknown_type", f"type {shown(kind)!r}; allowed: {', '.join(KINDS)}")
         user_id, anonymous_id = _id("userId", item.user_id), _id("anonymousId", item.anonymous_id)
         if user_id is None and anonymous_id is None:
-            raise _RefusedError("id_missing", "userId and anonymousId are both missing; send at least one")
-        context = {**_mapping("context", envelope.context), **_mapping("context", item.context)}
-        return Event(
-            message_id=_id("messageId", item.message_id, MAX_MESSAGE_ID) or self.ids(),
-            kind=kind,
-            name=_name(kind, item),
-            user_id=user_id,
-            anonymous_id=anonymous_id,
-            occurred_at=self._occurred_at(item, envelope.sent_at),
-            received_at=self.now,
-            properties=_properties(kind, item, context),
-            context=context,
-            previous_id=_previous_id(item, user_id) if kind == "alias" else None,
-        )
+            raise RefusedError("id_missing", "userId and anonymousId are both missing; send at least one")
+        context = _context(item, common)
+        message_id = _id("messageId", item.message_id, MAX_MESSAGE_ID) or self.ids()
+        occurred_at = self._occurred_at(item, common.sent_at, common.tolerance)
+        properties = _properties(kind, item, context)
+        previous_id = _previous_id(item, user_id) if kind == "alias" else None
+        return Event(message_id, kind, _name(kind, item), user_id, anonymous_id, occurred_at, self.received_at,
+                     properties, context, previous_id)  # fmt: skip
 
-    def _occurred_at(self, item: _Item, sent_with_batch: Any) -> Micros:
-        """Corrected by the skew of the client's clock where it sent both moments, else as it says, else now."""
+    def _occurred_at(self, item: _Item, sent_with_batch: Micros | None, tolerance: Micros) -> Micros:
+        """Corrected by the skew of the client's clock where it sent both moments, else as it says, else now.
+
+        Nothing happens after it is sent: where a client's clock was set back in between, it happened when we got it.
+        """
         original = _time("originalTimestamp", item.original_timestamp)
-        sent_at = _lenient_time(item.sent_at if item.sent_at is not None else sent_with_batch)
+        sent_at = sent_with_batch if item.sent_at is None else _lenient_time(item.sent_at)
         if original is not None and sent_at is not None:
-            moment = self.now - (sent_at - original)
+            moment = self.received_at - max(0, sent_at - original)
         else:
             given = _time("timestamp", item.timestamp)
-            moment = next((at for at in (given, original) if at is not None), self.now)
-        return within_reason(moment, self.now, self.settings.future_tolerance, "timestamp")
+            moment = next((at for at in (given, original) if at is not None), self.received_at)
+        return within_reason(moment, self.now, tolerance, "timestamp")
+
+    def _common(self, beside: Beside, sent: Sequence[bytes]) -> _Common:
+        """What counts for all events of these bytes."""
+        plain = all(map(is_plain, sent))
+        tolerance, most_bytes = self.settings.future_tolerance, self.settings.event_bytes
+        try:
+            size = sum(map(len, beside.parts()))
+            if size > MAX_BESIDE_BYTES:
+                raise RefusedError("too_large", f"context and integrations have at most {MAX_BESIDE_BYTES} bytes there")
+            context = _mapping("context", decode_any(beside.context))
+            integrations = _mapping("integrations", decode_any(beside.integrations))
+        except RefusedError as error:
+            return _Common({}, {}, None, plain, most_bytes, tolerance, error.found("beside the batch"))
+        try:
+            sent_at = _lenient_time(decode_any(beside.sent_at))
+        except RefusedError:
+            sent_at = None
+        return _Common(context, integrations, sent_at, plain, most_bytes - size, tolerance, None)
 
 
 def within_reason(moment: Micros, now: Micros, tolerance: Micros, name: str) -> Micros:
@@ -161,32 +177,23 @@ def within_reason(moment: Micros, now: Micros, tolerance: Micros, name: str) -> 
     (5, 9)
     """
     if moment < 0:
-        raise _RefusedError("invalid_time", f"{name} lies before 1970")
+        raise RefusedError("invalid_time", f"{name} lies before 1970")
     if moment > now + tolerance:
-        raise _RefusedError(
+        raise RefusedError(
             "in_the_future", f"{name} lies more than {tolerance // 1_000_000} seconds ahead of our clock"
         )
     return min(moment, now)
 
 
-def _envelope(body: bytes, kind: type[_AnyEnvelope]) -> _AnyEnvelope:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise BadRequest(f"The body has not the shape of this call: {shown(error)}.", _SHAPE, code="no_json") from None
-    except CANNOT_DECODE:
-        raise no_json() from None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _decode(raw: bytes) -> _Item:
-    try:
-        return msgspec.json.decode(raw, type=_Item)
-    except CANNOT_DECODE:
-        raise _RefusedError("not_an_object", "an event is a JSON object") from None
+def _context(item: _Item, common: _Common) -> dict[str, Any]:
+    """The event's own context over that of its batch; `integrations` are kept in it."""
+    context = _mapping("context", item.context)
+    if common.context:
+        context = {**common.context, **context}
+    integrations = _mapping("integrations", item.integrations)
+    if common.integrations:
+        integrations = {**common.integrations, **integrations}
+    return {**context, "integrations": integrations} if integrations else context
 
 
 def _id(name: str, value: Any, longest: int = MAX_ID) -> str | None:
@@ -195,9 +202,9 @@ def _id(name: str, value: Any, longest: int = MAX_ID) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise _RefusedError("invalid_value", f"{name} must be a string")
+        raise RefusedError("invalid_value", f"{name} must be a string")
     if len(value) > longest or "\0" in value:
-        raise _RefusedError("invalid_value", f"{name} must have at most {longest} characters and no NUL")
+        raise RefusedError("invalid_value", f"{name} must have at most {longest} characters and no NUL")
     return value
 
 
@@ -209,9 +216,9 @@ def _name(kind: str, item: _Item) -> str:
     if value is None and kind != "track" and isinstance(item.properties, dict):
         value = item.properties.get("name")
     if kind == "track" and (not isinstance(value, str) or not value.strip()):
-        raise _RefusedError("event_missing", "a track call needs event, the name of what happened")
+        raise RefusedError("event_missing", "a track call needs event, the name of what happened")
     if value is not None and (not isinstance(value, str) or len(value) > MAX_NAME or "\0" in value):
-        raise _RefusedError("invalid_value", f"the name must be a string of at most {MAX_NAME} characters without NUL")
+        raise RefusedError("invalid_value", f"the name must be a string of at most {MAX_NAME} characters without NUL")
     return value or ""
 
 
@@ -223,7 +230,7 @@ def _properties(kind: str, item: _Item, context: Mapping[str, Any]) -> dict[str,
     if kind == "group":
         group_id = _id("groupId", item.group_id)
         if group_id is None:
-            raise _RefusedError("group_id_missing", "a group call needs groupId")
+            raise RefusedError("group_id_missing", "a group call needs groupId")
         return {**traits, "groupId": group_id}
     return traits
 
@@ -231,7 +238,7 @@ def _properties(kind: str, item: _Item, context: Mapping[str, Any]) -> dict[str,
 def _previous_id(item: _Item, user_id: str | None) -> str:
     previous_id = _id("previousId", item.previous_id)
     if previous_id is None or user_id is None:
-        raise _RefusedError("previous_id_missing", "an alias call needs previousId and userId")
+        raise RefusedError("previous_id_missing", "an alias call needs previousId and userId")
     return previous_id
 
 
@@ -239,7 +246,7 @@ def _mapping(name: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _RefusedError("invalid_value", f"{name} must be a JSON object")
+        raise RefusedError("invalid_value", f"{name} must be a JSON object")
     return value
 
 
@@ -251,23 +258,22 @@ def _time(name: str, value: Any) -> Micros | None:
             raise ValueError(f"{shown(value)[:40]!r} is no ISO 8601 time such as 2026-11-21T10:15:00Z")
         return parse_time(value)
     except (ValueError, OverflowError) as error:
-        raise _RefusedError("invalid_time", f"{name}: {error}") from None
+        raise RefusedError("invalid_time", f"{name}: {error}") from None
 
 
 def _lenient_time(value: Any) -> Micros | None:
     """A sentAt that cannot be read corrects nothing; it is no reason to refuse the event."""
     try:
         return _time("sentAt", value)
-    except _RefusedError:
+    except RefusedError:
         return None
 
 
 def answer(found: Received, new: int) -> Mapping[str, Any]:
     """The body of the 200: how many were kept, were known already, or were refused, and why."""
-    refusals: Sequence[Refusal] = found.refusals
     return {
         "success": True,
         "accepted": new,
         "repeated": len(found.events) - new,
-        "refused": [refusal.to_dict() for refusal in refusals],
+        "refused": [refusal.to_dict() for refusal in found.refusals],
     }

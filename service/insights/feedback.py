@@ -6,6 +6,7 @@ Concludes nothing: the worker folds and concludes it.
 from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import Connection
 
 from models.journey.event import Event, Micros, format_time, parse_time
 from models.journey.touchpoint import slug
@@ -67,11 +68,15 @@ def keep(state: State, given: FeedbackIn) -> FeedbackKept:
         received_at=now,
         properties={"text": given.text, "rating": given.rating},
     )
-    if store.append(state.log, [event], now, "feedback"):
+
+    def append(connection: Connection) -> Event | None:
+        new = store.append_on(connection, [event], now, "feedback")
+        return None if new else store.find(connection, given.id, "feedback")
+
+    first = state.writer.submit(append).result()
+    if first is None:
         return FeedbackKept(feedback_id=given.id, repeated=False)
-    with state.log.read() as connection:
-        first = store.find(connection, given.id, "feedback")
-    if first is None or _words(first) != _words(event):
+    if _words(first) != _words(event):
         raise Conflict(f"Feedback {given.id!r} was sent before with other words.", "Send a change under a new id.",
                        code="feedback_id_taken", field="id", value=given.id)  # fmt: skip
     return FeedbackKept(feedback_id=given.id, repeated=True)

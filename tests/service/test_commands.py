@@ -134,9 +134,32 @@ def test_recorded_events_are_imported_and_worked_off(tmp_path: Path) -> None:
     mapped = ["--map", "user_id=who", "--map", "occurred_at=when"]
 
     done = run(tmp_path, "import", str(tmp_path / "shop.csv"), *mapped, "--json")
-    assert json.loads(done.stdout) == {"read": 1, "new": 1}
+    assert (json.loads(done.stdout)["read"], json.loads(done.stdout)["new"]) == (1, 1)
     worked = run(tmp_path, "worker", "--once")
     assert (worked.returncode, "1 customers concluded" in worked.stderr) == (0, True)
     assert run(tmp_path, "worker", "--once").returncode == 0
     refused = run(tmp_path, "import", str(tmp_path / "shop.csv"), "--map", "user_id=nobody")
     assert (refused.returncode, "no column 'nobody'" in refused.stderr) == (2, True)
+
+
+def test_history_with_rows_to_refuse_is_imported_without_them_unless_it_is_strict(tmp_path: Path) -> None:
+    shop = tmp_path / "shop.csv"
+    shop.write_text("customer_id,order_date,total\nc1,2026-01-05,20\nc2,soon,30\n")
+
+    shown = run(tmp_path, "import", "--dry-run", "--as", "shop", str(shop))
+    assert (shown.returncode, "purchase" in shown.stdout) == (0, True)
+    assert "2 rows read, 1 would be refused; nothing was imported" in shown.stdout
+    strict = run(tmp_path, "import", "--strict", "--as", "shop", str(shop))
+    assert (strict.returncode, "Nothing was imported" in strict.stderr) == (1, True)
+    done = run(tmp_path, "import", f"shop={shop}", "--refused", str(tmp_path / "refused.csv"))
+    assert (done.returncode, done.stdout) == (0, "2 rows read: 1 new, 0 known already, 1 refused\n")
+    assert "shop.csv: row 2: order_date (occurred_at): 'soon' is no ISO 8601 time" in done.stderr
+    assert len((tmp_path / "refused.csv").read_text().splitlines()) == 2
+
+
+def test_a_mapping_is_printed_to_be_copied_and_used(tmp_path: Path) -> None:
+    copied = run(tmp_path, "import", "--show-mapping", "shop")
+    (tmp_path / "mine.yaml").write_text(copied.stdout)
+    (tmp_path / "shop.csv").write_text("customer_id,order_date,total\nc1,2026-01-05,20\n")
+    done = run(tmp_path, "import", "--mapping", str(tmp_path / "mine.yaml"), str(tmp_path / "shop.csv"), "--json")
+    assert (done.returncode, json.loads(done.stdout)["new"]) == (0, 1), done.stderr

@@ -8,7 +8,7 @@ import pytest
 from service.events import projector
 from service.insights import conclude, store
 from service.live.bundles import LiveBundles
-from service.worker import Worker, run_worker
+from service.worker import CATCH_UP_SECONDS, Worker, run_worker
 from tests.service.fakes import House, load_fake, open_house, publish, track
 
 
@@ -67,6 +67,34 @@ def test_the_backlog_is_done_in_batches(house: House, tmp_path_factory: pytest.T
         assert (first.folded, first.customers) == (7, 3)
         total = small.worker.run_until_idle()
         assert (total.folded, total.customers) == (13, 17)
+
+
+def test_while_a_backlog_is_folded_concluding_has_a_turn_every_few_seconds(
+    house: House, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with open_house(tmp_path_factory.mktemp("small"), fold_batch=5) as small:
+        small.batch(*(track("Product Viewed", customer=f"c{n}") for n in range(30)))
+        ticks = iter([0.0, 0.0, 0.0, 1.0, CATCH_UP_SECONDS, CATCH_UP_SECONDS, CATCH_UP_SECONDS])
+        worker = Worker(small.state, small.bundles, "the test", monotonic=lambda: next(ticks))
+        rounds = [worker.run_once() for _ in range(3)]
+
+    assert [done.folded for done in rounds] == [5, 5, 5]
+    assert [done.customers > 0 for done in rounds] == [True, False, True]
+
+
+def test_micro_batches_shrink_while_they_take_long_and_grow_again(house: House) -> None:
+    house.batch(*(track("Product Viewed", customer=f"c{n}") for n in range(60)))
+    now, each = 0.0, 1.0
+
+    def slow() -> float:
+        nonlocal now
+        now += each
+        return now
+
+    worker = Worker(house.state, house.bundles, "the test", monotonic=slow)
+    assert [worker.run_once().customers for _ in range(5)] == [8, 4, 2, 1, 1]
+    each = 0.01
+    assert [worker.run_once().customers for _ in range(4)] == [1, 2, 4, 8]
 
 
 def test_what_becomes_known_while_it_is_concluded_is_concluded_again(
