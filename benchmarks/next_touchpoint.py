@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,19 @@ from benchmarks import cuts
 from benchmarks.next_peers import PEERS, Task
 from benchmarks.report import about, merged, of_run, options, shown, table, write
 from training.measure.asked import Asked
-from training.measure.logs import groups_of, other_customers, read_logs
+from training.measure.logs import groups_of, read_logs
 from training.measure.next_touchpoint import NextMeasurement, beside, fit_standard, report
 
-SETS = {
-    "omnichannel_converters": ("device_id", "by device: no device, and nobody who shares one, is on both sides"),
-    "helpdesk": (None, "by time: the fifth of the cases that began last, from what happened before"),
+SETS: dict[str, tuple[Callable[[Path, Path], tuple[Path, Path]], str | None, str]] = {
+    "omnichannel_converters": (
+        lambda file, scratch: cuts.by_group(file, "device_id", scratch),
+        "device_id",
+        "by device: no device, and nobody who shares one, is on both sides",
+    ),
+    "helpdesk": (cuts.by_time, None, "by time: the fifth of the cases that began last, from what happened before"),
+    "loan_applications": (cuts.by_time, None, "by time: the fifth of the cases that began last"),
+    "badges": (cuts.by_customer, None, "by customer: a fifth of the people, at the same time"),
+    "shop_synthetic": (cuts.by_customer, None, "by customer: a fifth of the customers, at the same time"),
 }
 NOTES = (
     "Next touchpoint, from the second of each journey on; the end of a journey is no answer. Intervals are 95 %, by",
@@ -35,14 +42,12 @@ NOTES = (
 def run(name: str, data: Path, scratch: Path, seed: int) -> dict[str, Any]:
     """Ours, the baselines and the peers on one set."""
     began, file = time.monotonic(), data / "events" / name / "train.csv"
-    column, cut = SETS[name]
-    paths = cuts.by_group(file, column, scratch) if column else cuts.by_time(file, scratch)
+    parted, column, cut = SETS[name]
+    paths = parted(file, scratch)
     wanted = NextMeasurement(*paths, column, seed=seed)
     train, test = read_logs(*paths)
     groups = groups_of(train, column) if column else None
-    if groups is None and other_customers(train.journeys, test.journeys):
-        groups = np.arange(len(train.journeys))
-    fitted = fit_standard(train.journeys, groups, wanted, lambda line: None)
+    fitted = fit_standard(train.journeys, test.journeys, groups, wanted, lambda line: None)
     vocabulary = fitted.predictor.vocabulary
     asked, rng = Asked.of(test.journeys, vocabulary), np.random.default_rng(seed)
     chance = fitted.chance(asked)

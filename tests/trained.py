@@ -55,7 +55,9 @@ def tiny_config(out: Path, encoder: str = "none", *, events: Path | None = None,
         feedback=feedback,
         targets=targets,
         out=out,
-        next_touchpoint=NextTouchpointConfig(NetShape(length=8, width=16), epochs=4, minimum_examples=20),
+        next_touchpoint=NextTouchpointConfig(
+            NetShape(length=8, width=16), epochs=10, learning_rate=1e-2, minimum_examples=20
+        ),
         purchase=PurchaseConfig(minimum_positives=20, most_rounds=20, leaf_examples=20),
         feeling=FeedbackConfig(encoder=encoder, epochs=1, max_tokens=24, threads=1, least_texts=20),
     )

@@ -33,6 +33,7 @@ class StepBatch:
     asks_what: Tensor
     asks_when: Tensor
     censored: Tensor
+    weight: Tensor  # how much each position's lesson counts; 1 on average over all batches
 
 
 class StepBatches:
@@ -47,6 +48,8 @@ class StepBatches:
         self._rows, self._asks = cut.rows[asking], asks[asking]
         self._sizes = (self._rows >= 0).sum(axis=1)
         self._questions = self._asks.sum(axis=1)
+        mean = float(steps.weight[steps.asks_when].mean()) if steps.asks_when.any() else 1.0
+        self._weight = steps.weight / np.float32(max(mean, 1e-30))
 
     def shuffled(self, size: int, rng: np.random.Generator) -> Iterator[StepBatch]:
         """Every window once, in random order, about `size` at a time.
@@ -87,4 +90,5 @@ class StepBatches:
             asks_what=torch.from_numpy(asks & steps.asks_what[rows]),
             asks_when=torch.from_numpy(asks & steps.asks_when[rows]),
             censored=torch.from_numpy(there & steps.censored[rows]),
+            weight=torch.from_numpy(np.where(there, self._weight[rows], np.float32(0))),
         )

@@ -1,4 +1,4 @@
-"""Calibrate: learn, on a slice of time that no model was fitted on, how far each answer can be trusted.
+"""Calibrate: learn, on what no model was fitted on, how far each answer can be trusted.
 
 Measures with models/confidence; knows no policy. What it returns goes into the bundle as `measured.json`.
 """
@@ -18,11 +18,11 @@ from models.confidence.conformal import SplitConformal
 from models.confidence.risk import CalibrationTable
 from models.measured import COVERAGES, MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
 from models.predictors.feedback import FeedbackPredictor, FeelingPrediction
-from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
 from training.errors import TooLittleData
-from training.evaluate import AskedLandmarks, AskedSteps, bins_inside
+from training.evaluate import AskedLandmarks, bins_inside
 from training.feedback_labels import polarity_codes as polarity_codes
+from training.next_touchpoint import OutOfFold
 
 HELD_FROM = 0.7
 """A promise counts as kept where this share of ten bins lies inside its interval: observed shares have noise too."""
@@ -30,15 +30,21 @@ LEAST_CASES = 20
 """Below this nothing can be calibrated and the question stays `not_trained`."""
 
 
-def calibrate_next_touchpoint(predictor: NextTouchpointPredictor, asked: AskedSteps) -> MeasuredNextTouchpoint:
-    """One temperature, then sets for each coverage on offer (LAC: the smallest sets on average)."""
-    if len(asked.label) < LEAST_CASES:
-        raise TooLittleData(f"{len(asked.label)} touchpoints fall into the calibration slice; {LEAST_CASES} are needed")
-    raw = predictor.predict(asked.seen, asked.as_of).distribution
-    temperature = Temperature.fit(raw, asked.label)
-    chance = temperature.apply(raw)
-    sets = {share: SplitConformal.conformalize(chance, asked.label, alpha=round(1 - share, 6)) for share in COVERAGES}
-    return MeasuredNextTouchpoint(temperature, sets, len(asked.label))
+def calibrate_next_touchpoint(said: OutOfFold) -> MeasuredNextTouchpoint:
+    """One temperature, then sets for each coverage on offer (LAC: the smallest sets on average).
+
+    From what was said of customers held out, recent cases counting most: cross-conformal prediction with fading weights
+    (Vovk 2015, "Cross-conformal predictors"; Barber et al. 2023, "Conformal prediction beyond exchangeability").
+    """
+    if len(said.label) < LEAST_CASES:
+        raise TooLittleData(f"{len(said.label)} touchpoints were held out to calibrate by; {LEAST_CASES} are needed")
+    temperature = Temperature.fit(said.chance, said.label, said.weight)
+    chance = temperature.apply(said.chance)
+    sets = {
+        share: SplitConformal.conformalize(chance, said.label, alpha=round(1 - share, 6), weight=said.weight)
+        for share in COVERAGES
+    }
+    return MeasuredNextTouchpoint(temperature, sets, len(said.label))
 
 
 def calibrate_purchase(

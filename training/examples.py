@@ -36,6 +36,7 @@ class NextSteps:
     entry_seconds (N,) float64  from this touchpoint to when it could first be asked about; never after `wait_seconds`
     asks_what     (N,) bool     teaches what comes next
     asks_when     (N,) bool     teaches when; where nothing came, that it takes longer (`censored`)
+    weight        (N,) float32  how much its lesson counts, at most 1
     """
 
     starts: Ints
@@ -47,6 +48,7 @@ class NextSteps:
     entry_seconds: NDArray[np.float64]
     asks_what: Bools
     asks_when: Bools
+    weight: NDArray[np.float32]
 
     @property
     def censored(self) -> Bools:
@@ -57,6 +59,16 @@ class NextSteps:
     def lengths(self) -> Ints:
         """(C,) touchpoints of each customer."""
         return np.diff(self.starts)
+
+    def of_customers(self, taught: Bools) -> NextSteps:
+        """The same steps, of which only those of these customers (C,) teach."""
+        each = np.repeat(taught, self.lengths)
+        return replace(self, asks_what=self.asks_what & each, asks_when=self.asks_when & each)
+
+    def faded(self, half_life_seconds: float, end: Micros) -> NextSteps:
+        """The same steps, a lesson counting half as much for each half-life that it lies before `end`."""
+        age_seconds = (end - self.next_at) / SECOND
+        return replace(self, weight=np.exp2(-age_seconds / half_life_seconds).astype(np.float32))
 
     def histories(self, rows: Ints, length: int) -> tuple[Ints, Ints]:
         """(S, length) tokens up to and with each of these touchpoints, left-aligned, and their lengths (S,)."""
@@ -96,6 +108,7 @@ def next_steps(
         entry_seconds=np.minimum(enters_at - before.occurred_at, next_at - before.occurred_at) / SECOND,
         asks_what=inside & (next_token >= FIRST_TOUCHPOINT),
         asks_when=inside,
+        weight=np.ones(n, dtype=np.float32),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import Tensor, nn
 
 from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
 from models.nets.next_touchpoint import Ensemble, LastOnly, NextTouchpointNet
@@ -33,7 +35,8 @@ def export_next_touchpoint(
     net: NextTouchpointNet | Ensemble, vocabulary: Vocabulary, length: int, path: Path, rng: np.random.Generator
 ) -> None:
     """Write the net as ONNX with batch and length left open. Raises ParityError beyond 1e-4 on any logit."""
-    served = LastOnly(net).eval()  # the export would otherwise put the net back into training mode
+    net = deepcopy(net).eval()  # the export would otherwise put the net back into training mode
+    learned, served = LastOnly(net).eval(), LastOnly(_with_onnx_recurrence(net)).eval()
     example = _random_journeys(vocabulary, 3, min(5, length), rng)
     rows, columns = torch.export.Dim("customers"), torch.export.Dim("touchpoints", max=max(2, length))
     with warnings.catch_warnings():
@@ -60,12 +63,61 @@ def export_next_touchpoint(
     for customers, columns_there in ((1, 1), (1, length), (7, max(1, length // 2)), (64, length)):
         tokens, log_gaps, lengths = _random_journeys(vocabulary, customers, columns_there, rng)
         with torch.no_grad():
-            fitted = served(tokens, log_gaps, lengths)
+            fitted = learned(tokens, log_gaps, lengths)
         feed = {"tokens": tokens.numpy(), "log_gaps": log_gaps.numpy(), "lengths": lengths.numpy()}
         for name, ours, theirs in zip(("logits", "gap"), fitted, session.run(None, feed), strict=True):
             apart = float(np.abs(ours.numpy() - theirs).max())
             if not apart <= 1e-4:
                 raise ParityError(f"{path.name}: {name} differ by {apart:.2g} between torch and ONNX; 1e-4 is allowed")
+
+
+class _OnnxRecurrence(nn.Module):
+    """A fitted nn.GRU told as the GRU operator of ONNX, which the exporter would else unroll touchpoint by touchpoint.
+
+    forward (B, L, width) -> (B, L, width), None. ONNX orders the gates update, reset, new; torch reset, update, new
+    (onnx.ai/onnx/operators/onnx__GRU.html, linear_before_reset = 1).
+    """
+
+    def __init__(self, memory: nn.GRU) -> None:
+        super().__init__()
+        self.layers, self.width = memory.num_layers, memory.hidden_size
+        for layer in range(memory.num_layers):
+            kernel, recurrent, kernel_bias, recurrent_bias = (
+                self._gates(getattr(memory, f"{name}_l{layer}"))
+                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
+            self.register_buffer(f"kernel_{layer}", kernel[None])
+            self.register_buffer(f"recurrent_{layer}", recurrent[None])
+            self.register_buffer(f"bias_{layer}", torch.cat([kernel_bias, recurrent_bias])[None])
+
+    def _gates(self, weight: Tensor) -> Tensor:
+        reset, update, new = torch.chunk(weight.detach(), 3)
+        return torch.cat([update, reset, new])
+
+    def forward(self, hidden: Tensor) -> tuple[Tensor, None]:
+        state = hidden.transpose(0, 1)  # (L, B, width)
+        for layer in range(self.layers):
+            weights = [getattr(self, f"{name}_{layer}") for name in ("kernel", "recurrent", "bias")]
+            told: Tensor = torch.onnx.ops.symbolic(
+                "GRU",
+                (state, *weights),
+                {"hidden_size": self.width, "linear_before_reset": 1},
+                dtype=state.dtype,
+                shape=(state.shape[0], 1, state.shape[1], self.width),
+                version=_OPSET,
+            )
+            state = told.squeeze(1)
+        return state.transpose(0, 1), None
+
+
+def _with_onnx_recurrence(net: NextTouchpointNet | Ensemble) -> NextTouchpointNet | Ensemble:
+    """A copy of the net in which every nn.GRU is the operator of ONNX: it can be exported, and does not run."""
+    told = deepcopy(net)
+    for module in list(told.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.GRU):
+                setattr(module, name, _OnnxRecurrence(child))
+    return told
 
 
 def export_boosting(

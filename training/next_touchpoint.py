@@ -1,12 +1,14 @@
-"""Teach the next touchpoint: net and Markov model from journeys before a moment, mixed, exported and proven equal.
+"""Teach the next touchpoint: nets and a Markov model from journeys before a moment, mixed, exported and proven equal.
 
-Everything is learned from touchpoints before `until`. The latest part of that time decides when the net stops and how
-far it is trusted against the Markov model; then both learn that part as well. No calibration and no test here.
+Each net stops by customers that it did not learn from; what the nets and counts say of customers held out decides how
+far each is trusted, and is handed on to calibrate by. So everything teaches, and nothing is judged by what it was
+taught. What is recent counts more, as far as looking ahead from the past shows that it should. No test here.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -20,7 +22,7 @@ from models.features.vocabulary import FIRST_TOUCHPOINT, PADDING, UNKNOWN, Vocab
 from models.journey.event import Micros
 from models.journey.journeys import Ints, Journeys
 from models.nets.next_touchpoint import Ensemble, NetShape, NextTouchpointNet
-from models.predictors.baseline import MAX_ORDER, EmpiricalGaps, Floats, InterpolatedMarkov
+from models.predictors.baseline import MAX_ORDER, Floats, InterpolatedMarkov
 from models.predictors.gap import LONGEST_SECONDS
 from models.predictors.next_touchpoint import (
     ABOUT_FILE,
@@ -37,76 +39,100 @@ from training.examples import NextSteps, next_steps
 from training.export import export_next_touchpoint
 from training.loop import Progress, Schedule, TrainingLog, torch_threads, train
 from training.losses import cross_entropy, gap_loss, masked_mean
+from training.markov import answers, fit_markov, half_life
+from training.splits import in_folds
 
 UP_TO = (1, 2, 4, 8, 16)
 """Journeys of at most so many touchpoints share a mixture weight."""
-_MORE = 0.25  # so many epochs more with the held-out part in: as good as beginning anew, in a fifth of the time
-_WEIGHT_PRIOR = 50.0  # examples' worth of the common weight in each bucket
+_SHARE_PRIOR = 50.0  # examples' worth of the common share in each bucket
+_MOST_HELD_OUT = 200_000  # examples are plenty to mix and calibrate by
 
 
 @dataclass(frozen=True, slots=True)
 class NextTouchpointConfig:
     """How the next touchpoint is learned.
 
-    shape             the net's size
-    markov_order      highest of the Markov model it is mixed with, 1 to 3; the best on held-out time is taken
+    shape             the net's kind and size
+    markov_order      highest of the Markov model it is mixed with, 1 to 3; the best on customers held out is taken
     epochs, patience  at most so many; stop when held-out loss has not improved for `patience`
     batch_windows     journeys (or windows of long ones) in a step
     learning_rate, weight_decay  of AdamW
     gap_share         how much the time loss counts against the touchpoint loss
     hidden_share      share of touchpoints shown as unknown in training, so that unknown ones mean something
-    held_out_share    latest share of the examples, kept to stop by and to mix by
     minimum_examples  fewer are refused as too little data
-    members, few_examples  so many nets answer as one where there are fewer examples than this; else one does
+    members           so many nets answer as one, each held out from its own share of the customers
+    few_examples      with more examples one net is enough, held out from an eighth of the customers
     threads           of torch; so small a net is fastest on one, by far where cores are shared
     """
 
     shape: NetShape = field(default_factory=NetShape)
-    markov_order: int = 2
-    epochs: int = 24
+    markov_order: int = 3
+    epochs: int = 40
     patience: int = 3
     batch_windows: int = 64
     learning_rate: float = 4e-3
-    weight_decay: float = 0.05
-    gap_share: float = 0.3
+    weight_decay: float = 0.01
+    gap_share: float = 1.0
     hidden_share: float = 0.02
-    held_out_share: float = 0.15
     minimum_examples: int = 100
     members: int = 4
-    few_examples: int = 20_000
+    few_examples: int = 200_000
     threads: int = 1
 
     def __post_init__(self) -> None:
         if not 1 <= self.markov_order <= MAX_ORDER:
             raise ValueError(f"markov_order {self.markov_order} must be from 1 to {MAX_ORDER}")
-        for name in ("epochs", "patience", "batch_windows", "minimum_examples", "members", "threads"):
+        for name in ("epochs", "patience", "batch_windows", "minimum_examples", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
-        for name in ("held_out_share", "hidden_share"):
-            if not 0 <= getattr(self, name) < 1 or (name == "held_out_share" and not self.held_out_share):
-                raise ValueError(f"{name} {getattr(self, name)} must be between 0 and 1")
+        if self.members < 2:
+            raise ValueError(f"members {self.members} must be at least 2; few_examples = 0 asks for one net")
+        if not 0 <= self.hidden_share < 1:
+            raise ValueError(f"hidden_share {self.hidden_share} must be at least 0 and below 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate {self.learning_rate} must be above 0")
 
 
 @dataclass(frozen=True)
+class OutOfFold:
+    """What was said of customers whose journeys were not learned from, and what came.
+
+    chance (n, K)  mixed, not calibrated
+    label  (n,)    index of what came
+    weight (n,)    at most 1: how much like the cases to come
+    """
+
+    chance: Floats
+    label: Ints
+    weight: Floats
+
+
+@dataclass(frozen=True)
 class NextTouchpointFit:
-    """What was learned: examples, the log of the (first) net, how it is mixed, and held-out losses in nats."""
+    """What was learned: examples, the log of each net, how they are mixed, and held-out losses in nats."""
 
     examples: int
-    log: TrainingLog
+    half_life_seconds: float
+    logs: tuple[TrainingLog, ...]
     mixture: MixtureWeights
-    held_out: dict[str, float]  # log-loss on the held-out part: net, markov, mixture
+    held_out: dict[str, float]  # weighted log-loss on customers held out: net, markov, mixture
+    out_of_fold: OutOfFold
     seconds: float
 
 
 @dataclass(frozen=True)
-class NextBaselines:
-    """What a report sets beside us: Markov up to order 3, the chance that a touchpoint repeats, observed gaps."""
+class _Folds:
+    """Steps to learn from, and for each net which customers it must not see: `fold` (C,) numbers them."""
 
-    markov: InterpolatedMarkov
-    again: float
-    gaps: EmpiricalGaps
+    steps: NextSteps
+    fold: Ints
+    nets: int
+
+    def learned(self, number: int) -> NextSteps:
+        return self.steps.of_customers(self.fold != number)
+
+    def held(self, number: int) -> NextSteps:
+        return self.steps.of_customers(self.fold == number)
 
 
 def fit_next_touchpoint(
@@ -118,72 +144,58 @@ def fit_next_touchpoint(
     seed: int,
     out: Path,
     progress: Progress,
+    *,
+    groups: Ints | None = None,
+    ahead: bool = True,
 ) -> NextTouchpointFit:
     """Learn from what occurred before `until` and write the predictor's files into the folder `out`.
 
-    Raises TooLittleData where there is nothing to tell apart or too little to learn from.
+    Customers of one group (C,) are held out together. `ahead` says that what will be asked lies after `until`, so that
+    what is recent may count more; else others are asked about at the same time. Raises TooLittleData where there is
+    nothing to tell apart or too little to learn from.
     """
     began = time.monotonic()
     steps = next_steps(journeys, vocabulary, until)
     _refuse_too_little(steps, vocabulary, config)
+    life = half_life(journeys, vocabulary, until) if ahead else math.inf
     rng = np.random.default_rng(seed)
+    folds = _folds(steps.faded(life, until), groups, config, rng)
+    progress(f"next touchpoint: {int(steps.asks_what.sum())} examples, {_told(life)}")
     with torch_threads(config.threads):
         torch.manual_seed(seed)
-        split = _split_at(steps, config.held_out_share)
-        early, late = next_steps(journeys, vocabulary, split), next_steps(journeys, vocabulary, until, since=split)
-        progress(f"next touchpoint: {int(steps.asks_what.sum())} examples, {int(late.asks_what.sum())} held out")
-        order = _best_order(fit_markov(early, vocabulary, config.markov_order), late)
-        markov = fit_markov(early, vocabulary, order)
-        members = config.members if int(steps.asks_what.sum()) < config.few_examples else 1
-        nets = [_new_net(early, markov, vocabulary, config) for _ in range(members)]
-        logs = [_fit_net(net, early, late, config, config.epochs, rng, progress) for net in nets]
-        net = nets[0] if members == 1 else Ensemble(nets).eval()
-        mixture, held_out = _fit_mixture(net, markov, late, config)
-        progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}; now on all")
-        markov = fit_markov(steps, vocabulary, order)
-        for each, log in zip(nets, logs, strict=True):
-            _fit_net(each, steps, None, config, max(1, round(log.best_epoch * _MORE)), rng, progress)
+        base = fit_markov(folds.steps, vocabulary, 1)
+        nets = [_new_net(steps, base, vocabulary, config) for _ in range(folds.nets)]
+        logs = [_fit_net(net, folds, number, config, rng, progress) for number, net in enumerate(nets)]
+        order, mixture, held_out, out_of_fold = _mixed(nets, folds, vocabulary, config, rng)
+        progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}")
         out.mkdir(parents=True, exist_ok=True)
+        net = nets[0] if len(nets) == 1 else Ensemble(nets).eval()
         export_next_touchpoint(net, vocabulary, config.shape.length, out / NET_FILE, rng)
-    markov.save(out / MARKOV_FILE)
+    fit_markov(folds.steps, vocabulary, order).save(out / MARKOV_FILE)
     _write_about(steps, vocabulary, horizon_seconds, config, mixture, out)
-    return NextTouchpointFit(int(steps.asks_what.sum()), logs[0], mixture, held_out, time.monotonic() - began)
+    examples, seconds = int(steps.asks_what.sum()), time.monotonic() - began
+    return NextTouchpointFit(examples, life, tuple(logs), mixture, held_out, out_of_fold, seconds)
 
 
-def fit_baselines(journeys: Journeys, vocabulary: Vocabulary, until: Micros) -> NextBaselines:
-    """The baselines for a report, from what occurred before `until`."""
-    steps = next_steps(journeys, vocabulary, until)
-    rows = np.flatnonzero(steps.asks_what)
-    if not len(rows):
-        raise TooLittleData("no touchpoint was followed by another; baselines need journeys of two touchpoints")
-    last, following = steps.token[rows], steps.next_token[rows]
-    gaps = EmpiricalGaps.fit(last, steps.wait_seconds[rows], len(vocabulary.touchpoints))
-    again = (float((last == following).sum()) + 1) / (len(rows) + 2)
-    return NextBaselines(fit_markov(steps, vocabulary, MAX_ORDER), again, gaps)
+def _told(life_seconds: float) -> str:
+    return "nothing goes out of date" if math.isinf(life_seconds) else f"half-life {life_seconds / 86_400:.0f} days"
 
 
-def fit_markov(steps: NextSteps, vocabulary: Vocabulary, order: int) -> InterpolatedMarkov:
-    """Count what followed each history, and what journeys began with."""
-    rows = np.flatnonzero(steps.asks_what)
-    tokens, lengths = steps.histories(rows, order)
-    first = steps.token[steps.starts[:-1][steps.lengths > 0]]
-    first = first[first >= FIRST_TOUCHPOINT]
-    return InterpolatedMarkov.fit(
-        np.concatenate([tokens, np.zeros((len(first), order), dtype=np.int64)]),
-        np.concatenate([lengths, np.zeros(len(first), dtype=np.int64)]),
-        np.concatenate([steps.next_token[rows], first]),
-        len(vocabulary.touchpoints),
-        order,
-    )
-
-
-def _best_order(markov: InterpolatedMarkov, late: NextSteps) -> int:
-    """The order, at most the fitted one, under which held-out examples are most likely."""
-    rows = np.flatnonzero(late.asks_what)
-    tokens, lengths = late.histories(rows, markov.order)
-    picked = (np.arange(len(rows)), late.next_token[rows] - FIRST_TOUCHPOINT)
-    orders = range(1, markov.order + 1)
-    return max(orders, key=lambda k: float(np.log(markov.predict(tokens, lengths, k)[picked]).sum()))
+def _folds(steps: NextSteps, groups: Ints | None, config: NextTouchpointConfig, rng: np.random.Generator) -> _Folds:
+    """Customers in as many shares as nets; where one net is enough, in eighths, or less where that is very many."""
+    examples, customers = int(steps.asks_what.sum()), len(steps.lengths)
+    few = examples < config.few_examples
+    parts = config.members if few else max(8, -(-examples // _MOST_HELD_OUT))
+    asks = steps.asks_what.astype(np.float64)
+    asked = np.add.reduceat(np.append(asks, 0.0), steps.starts[:-1]) * (steps.lengths > 0)
+    fold = in_folds(np.arange(customers) if groups is None else groups, asked, parts, rng)
+    filled = int((np.bincount(fold, weights=asked, minlength=parts) > 0).sum())
+    if filled < parts:
+        raise TooLittleData(
+            f"the touchpoints that were followed by another belong to {filled} customers or groups of them; at least "
+            f"{parts} are needed to learn from some and measure on others"
+        )
+    return _Folds(steps, fold, config.members if few else 1)
 
 
 def _refuse_too_little(steps: NextSteps, vocabulary: Vocabulary, config: NextTouchpointConfig) -> None:
@@ -201,11 +213,6 @@ def _refuse_too_little(steps: NextSteps, vocabulary: Vocabulary, config: NextTou
         )
 
 
-def _split_at(steps: NextSteps, share: float) -> Micros:
-    """The moment after which the latest `share` of the examples fell."""
-    return int(np.quantile(steps.next_at[steps.asks_what], 1 - share, method="lower"))
-
-
 def _new_net(
     steps: NextSteps, markov: InterpolatedMarkov, vocabulary: Vocabulary, config: NextTouchpointConfig
 ) -> NextTouchpointNet:
@@ -218,15 +225,14 @@ def _new_net(
 
 def _fit_net(
     net: NextTouchpointNet,
-    steps: NextSteps,
-    late: NextSteps | None,
+    folds: _Folds,
+    number: int,
     config: NextTouchpointConfig,
-    epochs: int,
     rng: np.random.Generator,
     progress: Progress,
 ) -> TrainingLog:
-    """Train on `steps`; stop by `late` where given, else after exactly these epochs."""
-    batches = StepBatches(steps, config.shape.length)
+    """Train on all but one fold, and stop by that one."""
+    batches = StepBatches(folds.learned(number), config.shape.length)
 
     def loss(module: nn.Module, batch: StepBatch) -> Tensor:
         hidden = (torch.rand(batch.tokens.shape) < config.hidden_share) & (batch.tokens != PADDING)
@@ -237,8 +243,8 @@ def _fit_net(
         net,
         lambda rng: batches.shuffled(config.batch_windows, rng),
         loss,
-        None if late is None else _held_out_loss(late, config),
-        Schedule(epochs, config.learning_rate, config.weight_decay, config.patience),
+        _held_out_loss(folds.held(number), config),
+        Schedule(config.epochs, config.learning_rate, config.weight_decay, config.patience),
         rng,
         progress,
     )
@@ -247,12 +253,12 @@ def _fit_net(
 def _losses(module: nn.Module, batch: StepBatch, tokens: Tensor) -> tuple[Tensor, Tensor]:
     logits, gap_parameters = module(tokens, batch.log_gaps)
     when = gap_loss(gap_parameters, batch.log_wait, batch.log_entry, batch.censored)
-    return cross_entropy(logits, batch.target), when
+    return cross_entropy(logits, batch.target) * batch.weight, when * batch.weight
 
 
-def _held_out_loss(late: NextSteps, config: NextTouchpointConfig) -> Callable[[nn.Module], float]:
-    parts = list(StepBatches(late, config.shape.length).in_order())
-    n_what, n_when = max(1, int(late.asks_what.sum())), max(1, int(late.asks_when.sum()))
+def _held_out_loss(held: NextSteps, config: NextTouchpointConfig) -> Callable[[nn.Module], float]:
+    parts = list(StepBatches(held, config.shape.length).in_order())
+    n_what, n_when = max(1, int(held.asks_what.sum())), max(1, int(held.asks_when.sum()))
 
     def held_out_loss(module: nn.Module) -> float:
         total = 0.0
@@ -266,46 +272,68 @@ def _held_out_loss(late: NextSteps, config: NextTouchpointConfig) -> Callable[[n
     return held_out_loss
 
 
-def _fit_mixture(
-    net: NextTouchpointNet | Ensemble, markov: InterpolatedMarkov, late: NextSteps, config: NextTouchpointConfig
-) -> tuple[MixtureWeights, dict[str, float]]:
-    """The weight of the net by how much is known, on held-out examples, and the log-losses there."""
+def _mixed(
+    nets: list[NextTouchpointNet],
+    folds: _Folds,
+    vocabulary: Vocabulary,
+    config: NextTouchpointConfig,
+    rng: np.random.Generator,
+) -> tuple[int, MixtureWeights, dict[str, float], OutOfFold]:
+    """What suits customers held out: the Markov order, the shares of the nets; the losses there, and what was said."""
+    by_net, by_markov, rows = [], [], []
+    for number, net in enumerate(nets):
+        held = folds.held(number)
+        row, chance = _answers(net, held, config)
+        if len(row) > _MOST_HELD_OUT:
+            kept = np.sort(rng.choice(len(row), _MOST_HELD_OUT, replace=False))
+            row, chance = row[kept], chance[kept]
+        markov = fit_markov(folds.learned(number), vocabulary, config.markov_order)
+        rows.append(row)
+        by_net.append(chance)
+        by_markov.append(np.stack([answers(markov, held, row, order) for order in range(1, markov.order + 1)]))
+    row, net_says, markov_says = np.concatenate(rows), np.concatenate(by_net), np.concatenate(by_markov, axis=1)
+    label, weight = folds.steps.next_token[row] - FIRST_TOUCHPOINT, folds.steps.weight[row].astype(np.float64)
+    picked = (np.arange(len(row)), label)
+    order = 1 + int(np.argmax([np.average(np.log(each[picked]), weights=weight) for each in markov_says]))
+    counts_say = markov_says[order - 1]
+    lengths = folds.steps.histories(row, config.shape.length)[1]
+    mixture = mix(net_says[picked], counts_say[picked], lengths, weight)
+    share = mixture.of(lengths)[:, None]
+    said = {"net": net_says, "markov": counts_say, "mixture": share * net_says + (1 - share) * counts_say}
+    losses = {name: float(-np.average(np.log(each[picked]), weights=weight)) for name, each in said.items()}
+    return order, mixture, losses, OutOfFold(said["mixture"], label, weight)
+
+
+def _answers(net: NextTouchpointNet, steps: NextSteps, config: NextTouchpointConfig) -> tuple[Ints, Floats]:
+    """The steps (S,) that ask what comes next, and what the net says (S, K)."""
     rows, logits = [], []
     with torch.no_grad():
-        for batch in StepBatches(late, config.shape.length).in_order():
+        for batch in StepBatches(steps, config.shape.length).in_order():
             asked = batch.asks_what.numpy()
             rows.append(batch.rows[asked])
             logits.append(net(batch.tokens, batch.log_gaps)[0].numpy()[asked])
-    row = np.concatenate(rows)
-    target = late.next_token[row] - FIRST_TOUCHPOINT
-    tokens, lengths = late.histories(row, config.shape.length)
-    pick = (np.arange(len(row)), target)
-    by_net, by_markov = softmax(np.concatenate(logits))[pick], markov.predict(tokens, lengths)[pick]
-    mixture = mix(by_net, by_markov, lengths)
-    weight = mixture.of(lengths)
-    mixed = weight * by_net + (1 - weight) * by_markov
-    losses = {"net": by_net, "markov": by_markov, "mixture": mixed}
-    return mixture, {name: float(-np.log(given).mean()) for name, given in losses.items()}
+    return np.concatenate(rows), softmax(np.concatenate(logits))
 
 
-def mix(by_net: Floats, by_markov: Floats, lengths: Ints) -> MixtureWeights:
-    """The weights that make held-out data most likely, by EM, each bucket drawn towards the weight of all.
+def mix(by_net: Floats, by_markov: Floats, lengths: Ints, weight: Floats) -> MixtureWeights:
+    """The shares that make held-out data most likely, by EM, each bucket drawn towards the share of all.
 
-    `by_net` and `by_markov` (S,) are the probabilities that each gave to what happened, `lengths` (S,) what was known.
+    `by_net` and `by_markov` (S,) are the probabilities that each gave to what happened, `lengths` (S,) what was known,
+    `weight` (S,) how much each case counts.
     """
-    everywhere = _mixing_weight(by_net, by_markov, 0.5, 2.0)
+    everywhere = _mixing_share(by_net, by_markov, weight, 0.5, 2.0)
     bucket = MixtureWeights(UP_TO, (0.0,) * (len(UP_TO) + 1)).bucket(lengths)
     parts = [np.flatnonzero(bucket == b) for b in range(len(UP_TO) + 1)]
-    weights = (_mixing_weight(by_net[part], by_markov[part], everywhere, _WEIGHT_PRIOR) for part in parts)
-    return MixtureWeights(UP_TO, tuple(round(weight, 6) for weight in weights))
+    shares = (_mixing_share(by_net[p], by_markov[p], weight[p], everywhere, _SHARE_PRIOR) for p in parts)
+    return MixtureWeights(UP_TO, tuple(round(share, 6) for share in shares))
 
 
-def _mixing_weight(by_net: Floats, by_markov: Floats, prior: float, strength: float) -> float:
-    weight = prior
+def _mixing_share(by_net: Floats, by_markov: Floats, weight: Floats, prior: float, strength: float) -> float:
+    share = prior
     for _ in range(200):
-        share = weight * by_net / (weight * by_net + (1 - weight) * by_markov)
-        weight = float((share.sum() + strength * prior) / (len(share) + strength))
-    return weight
+        net = share * by_net / (share * by_net + (1 - share) * by_markov)
+        share = float(((weight * net).sum() + strength * prior) / (weight.sum() + strength))
+    return share
 
 
 def _write_about(

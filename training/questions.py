@@ -6,6 +6,7 @@ into the bundle. Raises what `pipeline.NOT_TRAINED` lists where the data cannot 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -31,7 +32,8 @@ from training.data import TrainingData, labelled
 from training.errors import TooLittleData
 from training.feedback import fit_feedback
 from training.feedback_baseline import fit_tfidf_baseline
-from training.next_touchpoint import fit_baselines, fit_next_touchpoint
+from training.markov import fit_baselines
+from training.next_touchpoint import fit_next_touchpoint
 from training.purchase import fit_logistic, fit_purchase
 from training.splits import CALIBRATION, TEST, TRAIN, by_touchpoints, for_landmarks, of_texts
 
@@ -66,20 +68,18 @@ def next_touchpoint(asking: Asked, folder: Path) -> Answered[MeasuredNextTouchpo
     """What comes next, and when."""
     config, rng = asking.config, asking.rng
     journeys = _journeys(asking.data)
-    slices = by_touchpoints(journeys)
-    vocabulary = Vocabulary.of(journeys.seen_at(np.full(len(journeys), slices.train.until - 1)))
+    test = by_touchpoints(journeys).test
+    vocabulary = Vocabulary.of(journeys.seen_at(np.full(len(journeys), test.since - 1)))
     fit = fit_next_touchpoint(
-        journeys, vocabulary, slices.train.until, config.horizon_seconds, config.next_touchpoint, config.seed, folder,
+        journeys, vocabulary, test.since, config.horizon_seconds, config.next_touchpoint, config.seed, folder,
         asking.reporter.say,
     )  # fmt: skip
     predictor = NextTouchpointPredictor.load(folder)
-    measured = calibrate.calibrate_next_touchpoint(
-        predictor, evaluate.ask_steps(journeys, predictor, slices.calibration, rng)
-    )
-    asked = evaluate.ask_steps(journeys, predictor, slices.test, rng)
+    measured = calibrate.calibrate_next_touchpoint(fit.out_of_fold)
+    asked = evaluate.ask_steps(journeys, predictor, test, rng)
     _enough(len(asked.label), "touchpoints")
     chance = measured.temperature.apply(predictor.predict(asked.seen, asked.as_of).distribution)
-    simple = fit_baselines(journeys, vocabulary, slices.train.until)
+    simple = fit_baselines(journeys, vocabulary, test.since)
     rows = encode_sequences(asked.seen, asked.as_of, vocabulary, 4)
     base = majority(simple.markov, len(rows.lengths))
     baselines = {
@@ -90,6 +90,7 @@ def next_touchpoint(asking: Asked, folder: Path) -> Answered[MeasuredNextTouchpo
     sets = measured.set_for(POLICY.coverage).predict_set(chance)
     figures = evaluate.next_touchpoint_figures(chance, sets, baselines, asked, rng)
     figures |= {"examples": fit.examples, "mixture": list(fit.mixture.weights), "calibration_n": measured.n}
+    figures |= {"half_life_days": _days(fit.half_life_seconds)}
     correct = chance.argmax(axis=1) == asked.label
     plots.reliability(asking.pictures / "next_touchpoint.png", "Next touchpoint", chance.max(axis=1), correct)
     plots.beside_baselines(asking.pictures / "next_touchpoint_baselines.png", "Next touchpoint", figures)
@@ -181,6 +182,11 @@ def _known_before(journeys: Journeys, until: Micros) -> Journeys:
             f"{customers} customers were seen before the calibration slice; {LEAST_CUSTOMERS} are needed to learn from"
         )
     return known
+
+
+def _days(seconds: float) -> float | None:
+    """None: what happened long ago counts as much as what happened last."""
+    return None if math.isinf(seconds) else round(seconds / 86_400, 1)
 
 
 def _enough(cases: int, what: str, part: str = TEST) -> None:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from models.features.text import content_hash
 from models.journey.event import DAY, SECOND, Micros
-from models.journey.journeys import Journeys
+from models.journey.journeys import Ints, Journeys
+
+Floats = NDArray[np.float64]
 
 TRAIN, CALIBRATION, TEST = "train", "calibration", "test"
 SHARES = (0.70, 0.15, 0.15)
@@ -92,3 +94,19 @@ def of_texts(frame: pd.DataFrame, seed: int) -> NDArray[np.str_]:
     names = np.array([TRAIN, CALIBRATION, TEST])
     chosen: NDArray[np.str_] = names[np.searchsorted(bounds, rank, side="left")]
     return chosen
+
+
+def in_folds(groups: Ints, sizes: Floats, folds: int, rng: np.random.Generator) -> Ints:
+    """(C,) a fold for each customer: groups stay whole, in random order, and folds hold about as much of `sizes` (C,).
+
+    >>> in_folds(np.array([5, 5, 9, 7]), np.array([1.0, 1.0, 2.0, 4.0]), 2, np.random.default_rng(0)).tolist()
+    [1, 1, 1, 0]
+    """
+    _, group = np.unique(groups, return_inverse=True)
+    size = np.bincount(group, weights=sizes)
+    drawn = rng.permutation(len(size))
+    fold, held = np.zeros(len(size), dtype=np.int64), np.zeros(folds)
+    for each in drawn[np.argsort(-size[drawn], kind="stable")]:
+        fold[each] = int(np.argmin(held))
+        held[fold[each]] += size[each]
+    return fold[group]

@@ -47,8 +47,8 @@ class Temperature:
     name: ClassVar[str] = "temperature"
 
     @classmethod
-    def fit(cls, prob: Reals, label: Labels) -> Self:
-        """The temperature in 0.05..20 with the least log-loss on ``prob`` (n, K) and ``label`` (n,)."""
+    def fit(cls, prob: Reals, label: Labels, weight: Reals | None = None) -> Self:
+        """The temperature in 0.05..20 with the least log-loss on ``prob`` (n, K), ``label`` (n,), ``weight`` (n,)."""
         checked = probabilities("prob", prob, ndim=2)
         right = classes("label", label, *checked.shape)
         if len(checked) < MINIMUM_CASES:
@@ -56,10 +56,11 @@ class Temperature:
         log_prob = np.log(np.maximum(checked, SMALLEST_PROBABILITY))
         log_prob -= log_prob.max(axis=1, keepdims=True)
         log_right = log_prob[np.arange(len(checked)), right]
+        counts = np.ones(len(checked)) if weight is None else reals("weight", weight)
 
         def loss(log_temperature: float) -> float:
             scale = math.exp(-log_temperature)
-            return float((np.log(np.exp(log_prob * scale).sum(axis=1)) - log_right * scale).mean())
+            return float(np.average(np.log(np.exp(log_prob * scale).sum(axis=1)) - log_right * scale, weights=counts))
 
         return cls(math.exp(_golden_section(loss, math.log(0.05), math.log(20.0))))
 

@@ -12,7 +12,18 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
-from models.confidence.arrays import Flags, Floats, Groups, Labels, Reals, classes, group_names, probabilities, share
+from models.confidence.arrays import (
+    Flags,
+    Floats,
+    Groups,
+    Labels,
+    Reals,
+    classes,
+    group_names,
+    probabilities,
+    reals,
+    share,
+)
 
 Method = Literal["lac", "aps", "raps"]
 ALL = "all"
@@ -21,12 +32,26 @@ MINIMUM_GROUP = 100
 """Fewer held-out cases give a group no threshold of its own: its coverage would be known to 3 points at best."""
 
 
-def conformal_quantile(scores: Reals, alpha: float) -> float:
+def conformal_quantile(scores: Reals, alpha: float, weight: Reals | None = None) -> float:
     """The ceil((n+1)(1-alpha))-th smallest score; infinity where n is too small to promise anything.
+
+    With ``weight`` (n,), at most 1 each, the new case weighs 1 and old ones less: the smallest score that 1 - alpha of
+    all the weight lies at or below (Barber et al. 2023, "Conformal prediction beyond exchangeability", section 3).
 
     >>> conformal_quantile(np.arange(1.0, 20.0), 0.1), conformal_quantile(np.arange(8.0), 0.1)
     (18.0, inf)
+    >>> conformal_quantile(np.arange(1.0, 20.0), 0.1, np.ones(19))
+    18.0
     """
+    if weight is not None:
+        order = np.argsort(scores, kind="stable")
+        reached = np.cumsum(np.asarray(weight, dtype=np.float64)[order])
+        at = (
+            int(np.searchsorted(reached, (1.0 - share("alpha", alpha)) * (reached[-1] + 1.0) - 1e-9))
+            if len(order)
+            else 0
+        )
+        return float(np.asarray(scores)[order[at]]) if at < len(order) else math.inf
     rank = math.ceil((len(scores) + 1) * (1.0 - share("alpha", alpha)) - 1e-9)
     return float(np.partition(scores, rank - 1)[rank - 1]) if rank <= len(scores) else math.inf
 
@@ -62,12 +87,14 @@ class SplitConformal:
         penalty: float = 0.05,
         free_classes: int = 2,
         rng: np.random.Generator | None = None,
+        weight: Reals | None = None,
     ) -> Self:
         """Measure thresholds on held-out ``prob`` (n, K), ``label`` (n,) and, optionally, ``group`` (n,).
 
         Sets then miss at most ``alpha`` of cases, in each group with ``minimum_group`` cases of its own (Mondrian:
         Vovk et al. 2005, section 4.5) and over all. With ``rng``, ties and the last class are randomised: coverage
-        becomes exact instead of at least, and `predict_set` needs a generator too.
+        becomes exact instead of at least, and `predict_set` needs a generator too. ``weight`` (n,), at most 1, is for
+        cases that are less like those to come.
         """
         if method not in get_args(Method):
             raise ValueError(f"method is {method!r}; allowed are {', '.join(get_args(Method))}")
@@ -78,6 +105,7 @@ class SplitConformal:
         empty = cls(method, share("alpha", alpha), {}, {}, rng is not None, *price)
         scores = empty._scores(checked, rng)[np.arange(len(checked)), right]
         members = {ALL: np.ones(len(checked), dtype=np.bool_)}
+        counts = np.ones(len(checked)) if weight is None else reals("weight", weight)
         if names is not None:
             if ALL in names:
                 raise ValueError(f"group holds {ALL!r}, which names everybody; rename that group")
@@ -86,7 +114,7 @@ class SplitConformal:
         return cls(
             method,
             empty.alpha,
-            {name: conformal_quantile(scores[inside], alpha) for name, inside in members.items()},
+            {name: conformal_quantile(scores[inside], alpha, counts[inside]) for name, inside in members.items()},
             {name: int(inside.sum()) for name, inside in members.items()},
             empty.randomised,
             *price,

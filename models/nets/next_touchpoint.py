@@ -1,4 +1,4 @@
-"""What comes next and when, as a net: a small causal transformer over touchpoints and the gaps before them.
+"""What comes next and when, as a net over touchpoints and the gaps before them: recurrent, or a causal transformer.
 
 Position t sees touchpoints up to t and the gaps before them, never the gap after t. Two heads: logits over the
 vocabulary's touchpoints, and the parameters of a gap mixture (`models/predictors/gap.py`). It does not train itself
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,30 @@ from torch.nn import functional
 from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
 from models.journey.touchpoint import STAGES
 
+Kind = Literal["recurrent", "attention"]
 _GAP_CENTRES = 16  # bumps over log1p seconds, 0 (none) to 20 (fifteen years)
 
 
 @dataclass(frozen=True, slots=True)
 class NetShape:
-    """How large the net is. `length` is the most touchpoints it sees, `gap_components` the normals of the mixture."""
+    """What net, and how large. `length` is the most touchpoints it sees, `gap_components` the normals of the mixture.
 
+    kind    "recurrent": gated recurrent units (Cho et al. 2014; for sessions Hidasi et al. 2016, "GRU4Rec");
+            "attention": a causal transformer (for sequences of actions Kang & McAuley 2018, "SASRec")
+    layers  of either; heads, of attention alone
+    """
+
+    kind: Kind = "recurrent"
     length: int = 64
     width: int = 64
-    layers: int = 2
+    layers: int = 1
     heads: int = 4
     gap_components: int = 6
-    dropout: float = 0.1
+    dropout: float = 0.2
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind {self.kind!r} is not known; allowed are {', '.join(get_args(Kind))}")
         for name in ("length", "width", "layers", "heads", "gap_components"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be at least 1")
@@ -65,10 +74,43 @@ class _Layer(nn.Module):
         return cast(Tensor, hidden + self.dropout(forward))
 
 
+class _Attention(nn.Module):
+    """(B, L, width) -> (B, L, width): each position from itself and those before it, which are told apart by place."""
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        self.place = nn.Embedding(shape.length, shape.width)
+        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
+        self.norm, self.dropout = nn.LayerNorm(shape.width), nn.Dropout(shape.dropout)
+        nn.init.normal_(self.place.weight, std=0.5 * shape.width**-0.5)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        hidden = self.dropout(hidden + self.place.weight[: hidden.shape[1]])
+        for layer in self.layers:
+            hidden = layer(hidden)
+        return cast(Tensor, self.norm(hidden))
+
+
+class _Recurrence(nn.Module):
+    """(B, L, width) -> (B, L, width): each position from itself and a memory of those before it."""
+
+    def __init__(self, shape: NetShape) -> None:
+        super().__init__()
+        between = shape.dropout if shape.layers > 1 else 0.0
+        self.memory = nn.GRU(shape.width, shape.width, shape.layers, batch_first=True, dropout=between)
+        self.dropout = nn.Dropout(shape.dropout)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return cast(Tensor, self.dropout(self.memory(self.dropout(hidden))[0]))
+
+
+_BODIES: dict[Kind, type[nn.Module]] = {"attention": _Attention, "recurrent": _Recurrence}
+
+
 class NextTouchpointNet(nn.Module):
     """forward(tokens (B, L), log_gaps (B, L)) -> logits (B, L, K), gap parameters (B, L, 3M+1), at every position.
 
-    A touchpoint enters as the sum of what it is, its channel, its stage, its place in the row, and the gap before it.
+    A touchpoint enters as the sum of what it is, its channel, its stage, and the gap before it.
     """
 
     def __init__(self, vocabulary: Vocabulary, shape: NetShape) -> None:
@@ -77,16 +119,14 @@ class NextTouchpointNet(nn.Module):
         self.touchpoint = nn.Embedding(vocabulary.size, width)
         self.channel = nn.Embedding(1 + len(vocabulary.channels), width)
         self.stage = nn.Embedding(1 + len(STAGES), width)
-        self.place = nn.Embedding(shape.length, width)
         self.gap_in = nn.Linear(_GAP_CENTRES, width)
-        self.layers = nn.ModuleList(_Layer(shape) for _ in range(shape.layers))
-        self.norm, self.dropout = nn.LayerNorm(width), nn.Dropout(shape.dropout)
+        self.body = _BODIES[shape.kind](shape)
         self.next_head = nn.Linear(width, len(vocabulary.touchpoints))
         self.gap_head = nn.Linear(width, 3 * shape.gap_components + 1)
         self.register_buffer("channel_of", torch.tensor(_channel_of(vocabulary)))
         self.register_buffer("stage_of", torch.tensor(_stage_of(vocabulary)))
         self.register_buffer("centres", torch.linspace(0.0, 20.0, _GAP_CENTRES))
-        for table in (self.touchpoint, self.channel, self.stage, self.place):
+        for table in (self.touchpoint, self.channel, self.stage):
             nn.init.normal_(table.weight, std=0.5 * width**-0.5)
 
     def begin_at(self, base: Tensor, log_gap_quantiles: Tensor) -> None:
@@ -105,11 +145,7 @@ class NextTouchpointNet(nn.Module):
         channel_of, stage_of, centres = (cast(Tensor, b) for b in (self.channel_of, self.stage_of, self.centres))
         bumps = torch.exp(-((log_gaps.unsqueeze(-1) - centres) / (20.0 / (_GAP_CENTRES - 1))).square())
         hidden = self.touchpoint(tokens) + self.channel(channel_of[tokens]) + self.stage(stage_of[tokens])
-        hidden = hidden + self.place.weight[: tokens.shape[1]] + self.gap_in(bumps)
-        hidden = self.dropout(hidden)
-        for layer in self.layers:
-            hidden = layer(hidden)
-        return cast(Tensor, self.norm(hidden))
+        return cast(Tensor, self.body(hidden + self.gap_in(bumps)))
 
     def forward(self, tokens: Tensor, log_gaps: Tensor) -> tuple[Tensor, Tensor]:
         hidden = self.encode(tokens, log_gaps)

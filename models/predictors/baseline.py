@@ -30,20 +30,21 @@ LEVELS = (np.arange(101) + 0.5) / 101
 @dataclass(frozen=True)
 class Counts:
     """What followed each context, as sparse rows: context i was followed `count[j]` times by touchpoint `follower[j]`,
-    for j in starts[i]:starts[i+1]. `key` (X,) is sorted; `follower` counts from 0.
+    for j in starts[i]:starts[i+1]. `key` (X,) is sorted; `follower` counts from 0; a count need not be whole.
     """
 
     key: Ints
     starts: Ints
     follower: Ints
-    count: Ints
+    count: Floats
 
     @classmethod
-    def of(cls, key: Ints, follower: Ints, touchpoints: int) -> Counts:
+    def of(cls, key: Ints, follower: Ints, weight: Floats, touchpoints: int) -> Counts:
         contexts, context = np.unique(key, return_inverse=True)
-        pairs, count = np.unique(context * touchpoints + follower, return_counts=True)
+        pairs, pair = np.unique(context * touchpoints + follower, return_inverse=True)
         starts = np.searchsorted(pairs // touchpoints, np.arange(len(contexts) + 1)).astype(np.int64)
-        return cls(contexts, starts, pairs % touchpoints, count.astype(np.int64))
+        count = np.bincount(pair, weights=weight, minlength=len(pairs)).astype(np.float64)
+        return cls(contexts, starts, pairs % touchpoints, count)
 
     def interpolate(self, key: Ints, rows: Ints, lower: Floats) -> None:
         """Witten-Bell: fold the counts of each context into the lower order's distribution `lower[rows]`, in place.
@@ -84,19 +85,32 @@ class InterpolatedMarkov:
     counts: tuple[Counts, ...]  # orders 1 to `order`
 
     @classmethod
-    def fit(cls, tokens: Ints, lengths: Ints, following: Ints, touchpoints: int, order: int = 2) -> Self:
-        """Count S examples: histories (S, >= order) with their lengths (S,), and the token (S,) that followed each."""
+    def fit(
+        cls,
+        tokens: Ints,
+        lengths: Ints,
+        following: Ints,
+        touchpoints: int,
+        order: int = 2,
+        weight: Floats | None = None,
+    ) -> Self:
+        """Count S examples: histories (S, >= order) with their lengths (S,), and the token (S,) that followed each.
+
+        `weight` (S,), at most 1, lets an example count for less, so that what is old says less than what is new.
+        """
         if not 1 <= order <= MAX_ORDER:
             raise ValueError(f"order {order} must be from 1 to {MAX_ORDER}")
         if (touchpoints + FIRST_TOUCHPOINT) ** order > 2**62:
             raise ValueError(f"order {order} is too high for {touchpoints} touchpoints; take {order - 1}")
-        follower = following - FIRST_TOUCHPOINT
-        base = _smoothed(follower[lengths > 0], np.full(touchpoints, 1 / touchpoints))
-        first = _smoothed(follower[lengths == 0], base)
+        follower, each = following - FIRST_TOUCHPOINT, np.ones(len(following)) if weight is None else weight
+        some = lengths > 0
+        base = _smoothed(follower[some], each[some], np.full(touchpoints, 1 / touchpoints))
+        first = _smoothed(follower[~some], each[~some], base)
         counts = []
         for k in range(1, order + 1):
             rows = np.flatnonzero(_reaches(lengths, k))
-            counts.append(Counts.of(_context(tokens[rows], lengths[rows], k, touchpoints), follower[rows], touchpoints))
+            key = _context(tokens[rows], lengths[rows], k, touchpoints)
+            counts.append(Counts.of(key, follower[rows], each[rows], touchpoints))
         return cls(order, base, first, tuple(counts))
 
     def predict(self, tokens: Ints, lengths: Ints, order: int | None = None) -> Floats:
@@ -175,8 +189,8 @@ class EmpiricalGaps:
         return np.stack([np.interp(levels, LEVELS, row) for row in rows]).reshape(len(tokens), len(levels))
 
 
-def _smoothed(follower: Ints, lower: Floats) -> Floats:
-    count = np.bincount(follower, minlength=len(lower))
+def _smoothed(follower: Ints, weight: Floats, lower: Floats) -> Floats:
+    count = np.bincount(follower, weights=weight, minlength=len(lower))
     kinds = max(1, int((count > 0).sum()))
     return np.asarray((count + kinds * lower) / (count.sum() + kinds), dtype=np.float64)
 

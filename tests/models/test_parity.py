@@ -92,12 +92,12 @@ def test_splits_that_were_not_rounded_down_are_caught(tmp_path: Path, monkeypatc
         export_boosting(boosting, x, tmp_path / "boosting.onnx", np.random.default_rng(0))
 
 
-@pytest.fixture(scope="module")
-def net() -> LastOnly:
+@pytest.fixture(scope="module", params=["recurrent", "attention"])
+def net(request: pytest.FixtureRequest) -> LastOnly:
     """A net of random weights, dropout and all, as the export finds it after training."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        shape = NetShape(length=LENGTH, width=16, layers=2, heads=2, gap_components=3, dropout=0.5)
+        shape = NetShape(kind=request.param, length=LENGTH, width=16, layers=2, heads=2, gap_components=3, dropout=0.5)
         return LastOnly(NextTouchpointNet(VOCABULARY, shape)).train()
 
 

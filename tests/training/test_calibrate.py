@@ -15,8 +15,6 @@ from models.journey.assembly import journeys_of
 from models.journey.journeys import Ints, Journeys
 from models.measured import COVERAGES, MeasuredPurchase
 from models.predictors.feedback import POLARITIES, FeedbackPredictor, FeelingPrediction
-from models.predictors.next_touchpoint import NextTouchpointPredictor
-from models.predictors.predictor import NextTouchpointPrediction
 from models.predictors.purchase import PurchasePredictor
 from training.calibrate import (
     brought_up_to_date,
@@ -27,21 +25,11 @@ from training.calibrate import (
     polarity_codes,
 )
 from training.errors import TooLittleData
-from training.evaluate import AskedLandmarks, AskedSteps
+from training.evaluate import AskedLandmarks
+from training.next_touchpoint import OutOfFold
 
 NOBODY = journeys_of({})
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Says:
-    """A next-touchpoint predictor that gives these distributions, whoever asks."""
-
-    distribution: Floats
-
-    def predict(self, seen: Journeys, as_of: Ints) -> NextTouchpointPrediction:
-        n = len(self.distribution)
-        return NextTouchpointPrediction(self.distribution, np.zeros(n), np.zeros((n, 3)))
 
 
 @dataclass(frozen=True)
@@ -70,10 +58,6 @@ class Reads:
         )
 
 
-def _steps(label: Ints) -> AskedSteps:
-    return AskedSteps(NOBODY, np.zeros(len(label), dtype=np.int64), label, np.arange(len(label)))
-
-
 def _moments(happened: NDArray[np.int8]) -> AskedLandmarks:
     return AskedLandmarks(NOBODY, np.zeros(len(happened), dtype=np.int64), happened, np.arange(len(happened)))
 
@@ -83,7 +67,7 @@ def test_an_overconfident_net_is_cooled_and_sets_cover_as_promised() -> None:
     honest = rng.dirichlet(np.ones(4), 2000)
     label = np.array([rng.choice(4, p=row) for row in honest])
     boastful = honest**3 / (honest**3).sum(axis=1, keepdims=True)
-    measured = calibrate_next_touchpoint(cast(NextTouchpointPredictor, Says(boastful)), _steps(label))
+    measured = calibrate_next_touchpoint(OutOfFold(boastful, label, np.ones(2000)))
     assert measured.temperature.temperature == pytest.approx(3, rel=0.15)
     assert (tuple(measured.sets), measured.n) == (COVERAGES, 2000)
     sizes = []
@@ -95,9 +79,19 @@ def test_an_overconfident_net_is_cooled_and_sets_cover_as_promised() -> None:
 
 
 def test_too_few_touchpoints_measure_nothing() -> None:
-    few = np.full((19, 2), 0.5)
-    with pytest.raises(TooLittleData, match="19 touchpoints fall into the calibration slice; 20 are needed"):
-        calibrate_next_touchpoint(cast(NextTouchpointPredictor, Says(few)), _steps(np.zeros(19, dtype=np.int64)))
+    few = OutOfFold(np.full((19, 2), 0.5), np.zeros(19, dtype=np.int64), np.ones(19))
+    with pytest.raises(TooLittleData, match="19 touchpoints were held out to calibrate by; 20 are needed"):
+        calibrate_next_touchpoint(few)
+
+
+def test_what_is_recent_decides_how_sure_the_net_may_be() -> None:
+    rng = np.random.default_rng(0)
+    said = np.tile([[0.8, 0.2]], (4000, 1))
+    old, new = rng.random(2000) < 0.8, rng.random(2000) < 0.6  # the first is right less often than it used to be
+    label = np.where(np.concatenate([old, new]), 0, 1)
+    weight = np.repeat([0.01, 1.0], 2000)
+    measured = calibrate_next_touchpoint(OutOfFold(said, label, weight))
+    assert measured.temperature.apply(said[:1])[0, 0] == pytest.approx(0.6, abs=0.03)
 
 
 def test_a_probability_gets_a_calibrator_and_a_band_around_it() -> None:

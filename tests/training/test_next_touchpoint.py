@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,14 @@ from models.nets.next_touchpoint import NetShape
 from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.predictor import PredictorError
 from training.errors import TooLittleData
-from training.next_touchpoint import NextTouchpointConfig, NextTouchpointFit, fit_baselines, fit_next_touchpoint, mix
+from training.markov import fit_baselines
+from training.next_touchpoint import NextTouchpointConfig, NextTouchpointFit, fit_next_touchpoint, mix
 
 NAMES = ("web.a", "web.b", "web.c")
 HORIZON_SECONDS = 5 * 86_400
 SMALL = NextTouchpointConfig(
     shape=NetShape(length=16, width=32, layers=1, heads=2, gap_components=3, dropout=0.0),
-    epochs=12,
+    epochs=24,
     batch_windows=16,
     learning_rate=1e-2,
 )
@@ -180,7 +181,7 @@ def test_the_mixture_is_no_worse_than_either_on_held_out_time(chain: Fitted) -> 
 def test_mixing_weights_follow_what_is_better_for_each_length() -> None:
     lengths = np.repeat([1, 40], 3000)
     by_net = np.where(lengths == 1, 0.2, 0.8)
-    weights = mix(by_net, np.full(6000, 0.5), lengths)
+    weights = mix(by_net, np.full(6000, 0.5), lengths, np.ones(6000))
     assert weights.of(np.array([1]))[0] < 0.2
     assert weights.of(np.array([40]))[0] > 0.8
 
@@ -200,6 +201,39 @@ def test_too_few_examples_are_refused_with_their_number(tmp_path: Path) -> None:
         fit_baselines(journeys_of({"a": [("web.a", 0)]}), Vocabulary(("web.a",), ("sale",)), DAY)
 
 
+def test_too_few_customers_to_hold_some_out_are_refused(tmp_path: Path) -> None:
+    journeys = simulated(3, 60, NOISE, seed=1)
+    with pytest.raises(TooLittleData, match="belong to 3 customers or groups of them; at least 4"):
+        fit_next_touchpoint(journeys, Vocabulary.of(journeys), 10**6 * DAY, 60, SMALL, 0, tmp_path / "x", print)
+
+
+def test_customers_of_one_group_are_held_out_together(tmp_path: Path) -> None:
+    """Everybody of a group does the same odd thing, so whoever learned from one of them would know the others."""
+    names = ("web.a", "web.b", "web.c", "web.d")
+    group = np.arange(160) // 40
+    journeys = journeys_of(
+        {str(i): [("web.start", i), (names[group[i]], DAY + i), ("web.end", 2 * DAY + i)] for i in range(160)}
+    )
+    vocabulary, losses = Vocabulary.of(journeys), []
+    for groups in (None, group):
+        fit = fit_next_touchpoint(
+            journeys, vocabulary, 4 * DAY, 60, SMALL, 0, tmp_path, lambda line: None, groups=groups, ahead=False
+        )
+        start = np.flatnonzero(fit.out_of_fold.label != vocabulary.touchpoints.index("web.end"))
+        losses.append(log_loss(fit.out_of_fold.chance[start], fit.out_of_fold.label[start]))
+    assert losses[0] < 1.6 < losses[1]
+
+
+def test_one_net_is_enough_where_there_are_many_examples(tmp_path: Path) -> None:
+    journeys = simulated(60, 10, CHAIN, seed=1)
+    fit = fit_next_touchpoint(
+        journeys, Vocabulary.of(journeys), 10**6 * DAY, 60, replace(SMALL, few_examples=10), 0, tmp_path, print
+    )
+    assert len(fit.logs) == 1
+    assert len(fit.out_of_fold.label) == pytest.approx(fit.examples / 8, rel=0.2)
+    assert (tmp_path / "net.onnx").is_file()
+
+
 def test_a_foreign_format_is_refused(chain: Fitted, tmp_path: Path) -> None:
     for file in chain.folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -213,7 +247,7 @@ def test_a_foreign_format_is_refused(chain: Fitted, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("markov_order", 4), ("epochs", 0), ("held_out_share", 0.0), ("learning_rate", 0.0)]
+    ("field", "value"), [("markov_order", 4), ("epochs", 0), ("members", 1), ("learning_rate", 0.0)]
 )
 def test_a_wrong_setting_is_named(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):

@@ -110,13 +110,14 @@ def _cell(event: Event, column: str) -> str:
     return "" if value is None else str(value)
 
 
-def other_customers(train: Journeys, test: Journeys) -> bool:
-    """Whether the test log holds nobody of the other and begins before half of what happened there was over.
+def same_time(train: Journeys, test: Journeys) -> bool:
+    """Whether the test log begins before half of the other was over: it differs in who, not in when."""
+    return int(test.occurred_at.min()) < int(np.quantile(train.occurred_at, 0.5))
 
-    Then learning and testing differ in who, not in when, and what is calibrated on should differ in the same way.
-    """
-    early = int(test.occurred_at.min()) < int(np.quantile(train.occurred_at, 0.5))
-    return early and not set(train.customers) & set(test.customers)
+
+def other_customers(train: Journeys, test: Journeys) -> bool:
+    """Whether the test log holds others at the same time; then what is calibrated on should differ in the same way."""
+    return same_time(train, test) and not set(train.customers) & set(test.customers)
 
 
 def drawn_groups(groups: Ints, sizes: Ints, share: float, rng: np.random.Generator) -> np.ndarray:

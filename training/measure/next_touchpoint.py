@@ -6,6 +6,7 @@ asked about, and that a journey ended is not an answer. Fits by `training/next_t
 
 from __future__ import annotations
 
+import math
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,18 +24,16 @@ from models.predictors.baseline import majority, repeat_last
 from models.predictors.next_touchpoint import NextTouchpointPredictor
 from training.calibrate import calibrate_next_touchpoint
 from training.config import DEFAULT_HORIZON_SECONDS
-from training.evaluate import ask_steps
 from training.loop import Progress
+from training.markov import NextBaselines, fit_baselines
 from training.measure import figures, truth
 from training.measure.asked import Asked
 from training.measure.figures import Floats, MeasureError
 from training.measure.gap import gap_report
-from training.measure.logs import drawn_groups, groups_of, other_customers, read_logs
-from training.next_touchpoint import NextBaselines, NextTouchpointConfig, fit_baselines, fit_next_touchpoint
-from training.splits import Slice, by_touchpoints
+from training.measure.logs import groups_of, read_logs, same_time
+from training.next_touchpoint import NextTouchpointConfig, fit_next_touchpoint
 
 COVERAGE = 0.9
-CALIBRATION_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Fitted:
     simple: NextBaselines
     examples: int
     calibrated_on: str
+    half_life_seconds: float
 
     def chance(self, asked: Asked) -> Floats:
         """(n, K) calibrated probabilities."""
@@ -81,9 +81,7 @@ def measure_next_touchpoint(asked_for: NextMeasurement, progress: Progress) -> d
     """The whole measurement as JSON-able figures. Raises EventLogError, MeasureError and TooLittleData."""
     train, test = read_logs(asked_for.train, asked_for.test)
     groups = groups_of(train, asked_for.group) if asked_for.group else None
-    if groups is None and other_customers(train.journeys, test.journeys):
-        groups = np.arange(len(train.journeys))
-    fitted = fit_standard(train.journeys, groups, asked_for, progress)
+    fitted = fit_standard(train.journeys, test.journeys, groups, asked_for, progress)
     asked = Asked.of(test.journeys, fitted.predictor.vocabulary)
     if not len(asked.index):
         raise MeasureError(f"{asked_for.test}: no journey has a second touchpoint, so there is nothing to predict")
@@ -101,34 +99,31 @@ def measure_next_touchpoint(asked_for: NextMeasurement, progress: Progress) -> d
     return told
 
 
-def fit_standard(journeys: Journeys, groups: Ints | None, asked_for: NextMeasurement, progress: Progress) -> Fitted:
-    """Fit on the earlier 85 % of the touchpoints and calibrate on the latest.
+def fit_standard(
+    train: Journeys, test: Journeys, groups: Ints | None, asked_for: NextMeasurement, progress: Progress
+) -> Fitted:
+    """Fit and calibrate on the whole learning log; groups (C,), such as devices, are held out whole.
 
-    With `groups` (C,) whole groups, drawn at random, are held out to calibrate on, at all times: they stand to those
-    learned from as new ones will. So too where the test log holds other customers at the same time: a customer is a
-    group then. Baselines need no calibration and count the whole log.
+    Where the test log lies at the same time, what is recent there is no nearer to it than what is old.
     """
-    rng = np.random.default_rng(asked_for.seed)
-    end = int(journeys.occurred_at.max()) + 1
-    if groups is None:
-        later = by_touchpoints(journeys).test
-        learning, until, calibrating, on = journeys, later.since, journeys, "later time"
-    else:
-        held = drawn_groups(groups, journeys.lengths, CALIBRATION_SHARE, rng)
-        learning, calibrating = journeys.take(np.flatnonzero(~held)), journeys.take(np.flatnonzero(held))
-        until, later, on = end, Slice(int(journeys.occurred_at.min()), end), "other groups"
-    vocabulary = Vocabulary.of(learning.seen_at(np.full(len(learning), until - 1)))
+    end = int(train.occurred_at.max()) + 1
+    ahead = not same_time(train, test)
+    vocabulary = Vocabulary.of(train)
     with tempfile.TemporaryDirectory() as folder:
         fit = fit_next_touchpoint(
-            learning, vocabulary, until, asked_for.horizon_seconds, asked_for.config, asked_for.seed, Path(folder),
-            progress,
+            train, vocabulary, end, asked_for.horizon_seconds, asked_for.config, asked_for.seed, Path(folder), progress,
+            groups=groups, ahead=ahead,
         )  # fmt: skip
         predictor = NextTouchpointPredictor.load(Path(folder))
-    held_out = ask_steps(calibrating, predictor, later, rng)
-    measured = calibrate_next_touchpoint(predictor, held_out)
-    scores = measured.temperature.apply(predictor.predict(held_out.seen, held_out.as_of).distribution)
-    lac = SplitConformal.conformalize(scores, held_out.label, alpha=round(1 - COVERAGE, 6), method="lac")
-    return Fitted(predictor, measured, lac, fit_baselines(journeys, vocabulary, end), fit.examples, on)
+    measured, said = calibrate_next_touchpoint(fit.out_of_fold), fit.out_of_fold
+    scores = measured.temperature.apply(said.chance)
+    lac = SplitConformal.conformalize(
+        scores, said.label, alpha=round(1 - COVERAGE, 6), method="lac", weight=said.weight
+    )
+    on = ("other customers" if groups is None else "other groups") + (", recent ones most" if ahead else "")
+    return Fitted(
+        predictor, measured, lac, fit_baselines(train, vocabulary, end), fit.examples, on, fit.half_life_seconds
+    )
 
 
 def losses(chance: Floats, label: Ints) -> Floats:
@@ -150,6 +145,7 @@ def report(fitted: Fitted, asked: Asked, chance: Floats, rng: np.random.Generato
     """Our figures for calibrated probabilities (n, K)."""
     who, right = asked.customer, among(chance, asked.label, 1)
     sets, lac = fitted.measured.set_for(COVERAGE).predict_set(chance), fitted.lac.predict_set(chance)
+    life = fitted.half_life_seconds
     covered = sets[np.arange(len(sets)), asked.label] & (asked.label >= 0)
     return {
         "task": "next-touchpoint",
@@ -160,6 +156,7 @@ def report(fitted: Fitted, asked: Asked, chance: Floats, rng: np.random.Generato
         "examples": fitted.examples,
         "calibrated_on": fitted.calibrated_on,
         "calibration_n": fitted.measured.n,
+        "half_life_days": None if math.isinf(life) else round(life / 86_400, 1),
         "accuracy": figures.mean(right, who, rng),
         "top_3": figures.mean(among(chance, asked.label, 3), who, rng),
         "log_loss": figures.mean(losses(chance, asked.label), who, rng),
