@@ -107,6 +107,8 @@ def measure_log(asked_for: LogMeasurement, progress: Progress) -> dict[str, Any]
         raise MeasureError(
             f"--truth speaks of {PURCHASE_HORIZON_DAYS} days; leave --horizon at {PURCHASE_HORIZON_DAYS}d"
         )
+    if asked_for.truth is not None and asked_for.every is not None:
+        raise MeasureError("--truth knows its own random moments and no others; leave --every out")
     train, test, target = read_purchase_logs(asked_for)
     asked = moments(test, target, asked_for)
     fitted = fit_standard(train, test, target, asked_for, progress)
@@ -154,7 +156,7 @@ def moments(test: Journeys, target: Target, asked_for: LogMeasurement) -> AskedM
     """When to ask: at the landmarks given, at the truth's random moments, else every so often."""
     if asked_for.landmarks is not None:
         customers, as_of = given(asked_for.landmarks)
-    elif asked_for.truth is not None and asked_for.every is None:
+    elif asked_for.truth is not None:
         customers, as_of = truth.random_moments(asked_for.truth)
         known = np.isin(customers, test.customers)
         customers, as_of = [one for one, there in zip(customers, known, strict=True) if there], as_of[known]

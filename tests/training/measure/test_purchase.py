@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,8 @@ def test_the_truth_of_a_simulated_company_is_asked_at_its_own_moments(company: P
     assert abs(known.mean() - asked.happened.mean()) < 0.05
     with pytest.raises(MeasureError, match="--horizon at 90d"):
         measure_log(LogMeasurement(events, events, "Order Completed", HORIZON, truth=path), quiet)
+    with pytest.raises(MeasureError, match="leave --every out"):
+        measure_log(replace(wanted, every=28 * DAY), quiet)
 
 
 def table(folder: Path, *, learnable: bool) -> TableMeasurement:
