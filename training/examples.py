@@ -30,7 +30,7 @@ class NextSteps:
     starts        (C+1,)        touchpoints of customer c are starts[c]:starts[c+1]
     token         (N,) int64    of the vocabulary
     log_gap       (N,) float32  log1p seconds since the touchpoint before; 0 for the first
-    next_token    (N,) int64    what came next; padding where it did not come before the end of observation
+    next_token    (N,) int64    what came next, a touchpoint or unknown; padding where nothing came before the end
     next_at       (N,) int64    microseconds: when; the end of observation where nothing came
     wait_seconds  (N,) float64  from this touchpoint to `next_at`
     entry_seconds (N,) float64  from this touchpoint to when it could first be asked about; never after `wait_seconds`
@@ -94,7 +94,7 @@ def next_steps(
     last = np.zeros(n, dtype=np.bool_)
     last[before.starts[1:][lengths > 0] - 1] = True
     token = vocabulary.tokens(before)
-    next_token = np.where(last, PADDING, np.append(token[1:], PADDING))
+    next_token = np.where(last, PADDING, np.append(vocabulary.named(token[1:]), PADDING))
     next_at = np.where(last, until, np.append(before.occurred_at[1:], until))
     enters_at = np.maximum(_running_max(before.known_at, before.owner), np.maximum(before.occurred_at, since))
     inside = (enters_at <= next_at) & (next_at >= since)

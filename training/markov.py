@@ -52,7 +52,9 @@ def fit_markov(steps: NextSteps, vocabulary: Vocabulary, order: int) -> Interpol
     rows = np.flatnonzero(steps.asks_what)
     tokens, lengths = steps.histories(rows, order)
     start = steps.starts[:-1][steps.lengths > 0]
-    start = start[(steps.token[start] >= FIRST_TOUCHPOINT) & (steps.asks_when[start] | steps.asks_what[start])]
+    start = start[
+        (vocabulary.named(steps.token[start]) >= FIRST_TOUCHPOINT) & (steps.asks_when[start] | steps.asks_what[start])
+    ]
     return InterpolatedMarkov.fit(
         np.concatenate([tokens, np.zeros((len(start), order), dtype=np.int64)]),
         np.concatenate([lengths, np.zeros(len(start), dtype=np.int64)]),
@@ -60,6 +62,7 @@ def fit_markov(steps: NextSteps, vocabulary: Vocabulary, order: int) -> Interpol
         len(vocabulary.touchpoints),
         order,
         np.concatenate([steps.weight[rows], steps.weight[start]]).astype(np.float64),
+        vocabulary.fallback,
     )
 
 

@@ -58,7 +58,7 @@ class NextTouchpointConfig:
     batch_windows     journeys (or windows of long ones) in a step
     learning_rate, weight_decay  of AdamW
     gap_share         how much the time loss counts against the touchpoint loss
-    hidden_share      share of touchpoints shown as unknown in training, so that unknown ones mean something
+    hidden_share      share of touchpoints shown as their channel alone or as unknown, so that these mean something
     minimum_examples  fewer are refused as too little data
     members           so many nets answer as one, each held out from its own share of the customers
     few_examples      with more examples one net is enough, held out from an eighth of the customers
@@ -73,7 +73,7 @@ class NextTouchpointConfig:
     learning_rate: float = 4e-3
     weight_decay: float = 0.01
     gap_share: float = 1.0
-    hidden_share: float = 0.02
+    hidden_share: float = 0.04
     minimum_examples: int = 100
     members: int = 4
     few_examples: int = 200_000
@@ -165,7 +165,7 @@ def fit_next_touchpoint(
         torch.manual_seed(seed)
         base = fit_markov(folds.steps, vocabulary, 1)
         nets = [_new_net(steps, base, vocabulary, config) for _ in range(folds.nets)]
-        logs = [_fit_net(net, folds, number, config, rng, progress) for number, net in enumerate(nets)]
+        logs = [_fit_net(net, folds, number, vocabulary, config, rng, progress) for number, net in enumerate(nets)]
         order, mixture, held_out, out_of_fold = _mixed(nets, folds, vocabulary, config, rng)
         progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}")
         out.mkdir(parents=True, exist_ok=True)
@@ -227,16 +227,20 @@ def _fit_net(
     net: NextTouchpointNet,
     folds: _Folds,
     number: int,
+    vocabulary: Vocabulary,
     config: NextTouchpointConfig,
     rng: np.random.Generator,
     progress: Progress,
 ) -> TrainingLog:
     """Train on all but one fold, and stop by that one."""
     batches = StepBatches(folds.learned(number), config.shape.length)
+    channel_of = torch.from_numpy(vocabulary.fallback)
 
     def loss(module: nn.Module, batch: StepBatch) -> Tensor:
-        hidden = (torch.rand(batch.tokens.shape) < config.hidden_share) & (batch.tokens != PADDING)
-        what, when = _losses(module, batch, batch.tokens.masked_fill(hidden, UNKNOWN))
+        drawn, there = torch.rand(batch.tokens.shape), batch.tokens != PADDING
+        shown = torch.where(drawn < config.hidden_share, channel_of[batch.tokens], batch.tokens)
+        shown = shown.masked_fill((drawn < config.hidden_share / 2) & there, UNKNOWN)
+        what, when = _losses(module, batch, shown)
         return masked_mean(what, batch.asks_what) + config.gap_share * masked_mean(when, batch.asks_when)
 
     return train(

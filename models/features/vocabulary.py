@@ -1,6 +1,7 @@
 """The vocabulary: touchpoint names as token codes, fixed at training and carried in the bundle.
 
-Holds codes and nothing learned. A name that training never saw falls back to the code for "unknown".
+Holds codes and nothing learned. A name that training never saw falls back to the code of its channel, and where the
+channel is new as well, to the code for "unknown".
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.journey.journeys import Journeys
+from models.journey.journeys import Ints, Journeys
 
 PADDING, UNKNOWN, FIRST_TOUCHPOINT = 0, 1, 2
-"""Token codes: 0 pads a row, 1 is a name never seen in training, touchpoint i of `touchpoints` is 2 + i."""
+"""Token codes: 0 pads a row, 1 is a name whose channel is new too, touchpoint i of `touchpoints` is 2 + i;
+after them come the channels, each for all its names that training never saw."""
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """Touchpoint names in a fixed order, with their stages.
 
-    >>> Vocabulary(("dealer.visit", "web.visit"), ("sale", "convenience")).size
-    4
+    >>> vocabulary = Vocabulary(("dealer.visit", "web.search", "web.visit"), ("sale", "convenience", "convenience"))
+    >>> vocabulary.size, vocabulary.channels
+    (7, ('dealer', 'web'))
+    >>> vocabulary.fallback  # of padding, unknown, the three touchpoints, the two channels
+    array([0, 1, 5, 6, 6, 5, 6])
     """
 
     touchpoints: tuple[str, ...]
@@ -41,17 +45,32 @@ class Vocabulary:
 
     @property
     def size(self) -> int:
-        """Token codes in all, padding and unknown among them."""
-        return FIRST_TOUCHPOINT + len(self.touchpoints)
+        """Token codes in all, padding, unknown and channels among them."""
+        return FIRST_TOUCHPOINT + len(self.touchpoints) + len(self.channels)
 
     @property
     def channels(self) -> tuple[str, ...]:
         """The channels of the vocabulary, each once, in alphabetical order."""
         return tuple(sorted({name.partition(".")[0] for name in self.touchpoints}))
 
-    def tokens(self, journeys: Journeys) -> NDArray[np.int64]:
-        """(N,) the token of each touchpoint; UNKNOWN for a name that training never saw."""
-        return np.maximum(journeys.recoded(self.touchpoints) + FIRST_TOUCHPOINT, UNKNOWN)
+    @property
+    def fallback(self) -> Ints:
+        """(size,) what each token says where its name means nothing: its channel."""
+        channel = {name: FIRST_TOUCHPOINT + len(self.touchpoints) + i for i, name in enumerate(self.channels)}
+        names = [name.partition(".")[0] for name in self.touchpoints]
+        return np.array([PADDING, UNKNOWN, *(channel[name] for name in [*names, *self.channels])], dtype=np.int64)
+
+    def tokens(self, journeys: Journeys) -> Ints:
+        """(N,) the token of each touchpoint; of its channel, or UNKNOWN, for a name that training never saw."""
+        known = journeys.recoded(self.touchpoints)
+        first = FIRST_TOUCHPOINT + len(self.touchpoints)
+        channel = {name: first + i for i, name in enumerate(self.channels)}
+        else_ = np.array([channel.get(name.partition(".")[0], UNKNOWN) for name in journeys.names], dtype=np.int64)
+        return np.where(known >= 0, known + FIRST_TOUCHPOINT, else_[journeys.code] if len(else_) else UNKNOWN)
+
+    def named(self, tokens: Ints) -> Ints:
+        """The same tokens, UNKNOWN where one is only a channel: what can be foretold is a touchpoint."""
+        return np.where(tokens < FIRST_TOUCHPOINT + len(self.touchpoints), tokens, UNKNOWN)
 
     def to_dict(self) -> dict[str, Any]:
         return {"touchpoints": list(self.touchpoints), "stages": list(self.stages)}

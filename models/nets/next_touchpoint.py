@@ -202,8 +202,10 @@ def _as_one(answers: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _channel_of(vocabulary: Vocabulary) -> list[int]:
     channels = {channel: i for i, channel in enumerate(vocabulary.channels, 1)}
-    return [0] * FIRST_TOUCHPOINT + [channels[name.partition(".")[0]] for name in vocabulary.touchpoints]
+    names = [name.partition(".")[0] for name in vocabulary.touchpoints]
+    return [0] * FIRST_TOUCHPOINT + [channels[name] for name in [*names, *vocabulary.channels]]
 
 
 def _stage_of(vocabulary: Vocabulary) -> list[int]:
-    return [0] * FIRST_TOUCHPOINT + [1 + STAGES.index(stage) for stage in vocabulary.stages]
+    stages = [1 + STAGES.index(stage) for stage in vocabulary.stages]
+    return [0] * FIRST_TOUCHPOINT + stages + [0] * len(vocabulary.channels)

@@ -83,6 +83,7 @@ class InterpolatedMarkov:
     base: Floats  # (K,) order 0: what comes next, whatever came before
     first: Floats  # (K,) what a journey begins with
     counts: tuple[Counts, ...]  # orders 1 to `order`
+    codes: int  # token codes in all
 
     @classmethod
     def fit(
@@ -93,14 +94,17 @@ class InterpolatedMarkov:
         touchpoints: int,
         order: int = 2,
         weight: Floats | None = None,
+        fallback: Ints | None = None,
     ) -> Self:
         """Count S examples: histories (S, >= order) with their lengths (S,), and the token (S,) that followed each.
 
         `weight` (S,), at most 1, lets an example count for less, so that what is old says less than what is new.
+        `fallback` is that of the `Vocabulary`: what follows a channel answers for a touchpoint of it that is new.
         """
         if not 1 <= order <= MAX_ORDER:
             raise ValueError(f"order {order} must be from 1 to {MAX_ORDER}")
-        if (touchpoints + FIRST_TOUCHPOINT) ** order > 2**62:
+        instead = np.arange(FIRST_TOUCHPOINT + touchpoints) if fallback is None else fallback
+        if len(instead) ** order > 2**62:
             raise ValueError(f"order {order} is too high for {touchpoints} touchpoints; take {order - 1}")
         follower, each = following - FIRST_TOUCHPOINT, np.ones(len(following)) if weight is None else weight
         some = lengths > 0
@@ -109,9 +113,12 @@ class InterpolatedMarkov:
         counts = []
         for k in range(1, order + 1):
             rows = np.flatnonzero(_reaches(lengths, k))
-            key = _context(tokens[rows], lengths[rows], k, touchpoints)
+            key = _context(tokens[rows], lengths[rows], k, len(instead))
+            if k == 1:
+                new = np.flatnonzero(instead[key] != key)
+                rows, key = np.concatenate([rows, rows[new]]), np.concatenate([key, instead[key[new]]])
             counts.append(Counts.of(key, follower[rows], each[rows], touchpoints))
-        return cls(order, base, first, tuple(counts))
+        return cls(order, base, first, tuple(counts), len(instead))
 
     def predict(self, tokens: Ints, lengths: Ints, order: int | None = None) -> Floats:
         """(C, K) distribution of the next touchpoint for left-aligned histories (C, L) of these lengths (C,).
@@ -121,11 +128,15 @@ class InterpolatedMarkov:
         answer = np.where((lengths > 0)[:, None], self.base, self.first)
         for k, counts in enumerate(self.counts[:order], 1):
             rows = np.flatnonzero(_reaches(lengths, k))
-            counts.interpolate(_context(tokens[rows], lengths[rows], k, len(self.base)), rows, answer)
+            counts.interpolate(_context(tokens[rows], lengths[rows], k, self.codes), rows, answer)
         return answer
 
     def save(self, path: Path) -> None:
-        arrays: dict[str, NDArray[np.generic]] = {"base": self.base, "first": self.first}
+        arrays: dict[str, NDArray[np.generic]] = {
+            "base": self.base,
+            "first": self.first,
+            "codes": np.array([self.codes]),
+        }
         for k, c in enumerate(self.counts, 1):
             arrays |= {f"{k}.key": c.key, f"{k}.starts": c.starts, f"{k}.follower": c.follower, f"{k}.count": c.count}
         save_file(arrays, str(path))
@@ -140,7 +151,7 @@ class InterpolatedMarkov:
             orders = sum(name.endswith(".key") for name in arrays)
             fields = ("key", "starts", "follower", "count")
             counts = tuple(Counts(*(arrays[f"{k}.{field}"] for field in fields)) for k in range(1, orders + 1))
-            return cls(orders, arrays["base"], arrays["first"], counts)
+            return cls(orders, arrays["base"], arrays["first"], counts, int(arrays["codes"][0]))
         except (SafetensorError, KeyError) as error:
             raise PredictorError(f"{path.name} in {path.parent.name}/ holds no Markov model: {error}") from error
 
@@ -158,7 +169,7 @@ def repeat_last(tokens: Ints, lengths: Ints, base: Floats, again: float) -> Floa
     """
     answer = np.array(np.broadcast_to(base, (len(tokens), base.shape[-1])))
     last = _last(tokens, lengths) - FIRST_TOUCHPOINT
-    rows = np.flatnonzero(last >= 0)
+    rows = np.flatnonzero((last >= 0) & (last < base.shape[-1]))
     answer[rows] *= 1 - again
     answer[rows, last[rows]] += again
     return answer
@@ -185,7 +196,8 @@ class EmpiricalGaps:
 
     def quantiles(self, tokens: Ints, lengths: Ints, levels: Floats) -> Floats:
         """(C, Q) seconds from the last touchpoint to the next, at these levels (Q,)."""
-        rows = self.seconds[_last(tokens, lengths)]
+        last = _last(tokens, lengths)
+        rows = self.seconds[np.where(last < len(self.seconds), last, 0)]
         return np.stack([np.interp(levels, LEVELS, row) for row in rows]).reshape(len(tokens), len(levels))
 
 
@@ -200,13 +212,13 @@ def _reaches(lengths: Ints, k: int) -> NDArray[np.bool_]:
     return lengths >= max(1, k - 1)
 
 
-def _context(tokens: Ints, lengths: Ints, k: int, touchpoints: int) -> Ints:
+def _context(tokens: Ints, lengths: Ints, k: int, codes: int) -> Ints:
     """(S,) the last k tokens as one integer, the latest in the lowest digit; 0 stands for "before the beginning"."""
     key = np.zeros(len(tokens), dtype=np.int64)
     rows = np.arange(len(tokens))
     for back in range(k, 0, -1):
         at = lengths - back
-        key = key * (touchpoints + FIRST_TOUCHPOINT) + np.where(at >= 0, tokens[rows, np.maximum(at, 0)], PADDING)
+        key = key * codes + np.where(at >= 0, tokens[rows, np.maximum(at, 0)], PADDING)
     return key
 
 

@@ -21,7 +21,7 @@ from models.predictors.baseline import Floats, InterpolatedMarkov
 from models.predictors.gap import GapMixture
 from models.predictors.predictor import NextTouchpointPrediction, PredictorError, open_session
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 NET_FILE, MARKOV_FILE, ABOUT_FILE = "net.onnx", "markov.safetensors", "next_touchpoint.json"
 LEVELS = np.array([0.1, 0.5, 0.9])
 _BATCH = 256

@@ -201,6 +201,33 @@ def test_too_few_examples_are_refused_with_their_number(tmp_path: Path) -> None:
         fit_baselines(journeys_of({"a": [("web.a", 0)]}), Vocabulary(("web.a",), ("sale",)), DAY)
 
 
+def test_a_new_kind_of_touchpoint_is_answered_as_its_channel(tmp_path: Path) -> None:
+    """After anything on the web comes a call, after any mail a visit: a page that training never saw is the web."""
+    rng = np.random.default_rng(0)
+    journeys = {}
+    for i in range(240):
+        steps: list[tuple[str, int]] = []
+        for turn in range(5):
+            by = str(rng.choice(["web", "mail"]))
+            steps.append((f"{by}.{rng.choice(list('abc'))}", (2 * turn) * DAY + i))
+            steps.append(("call.in" if by == "web" else "shop.visit", (2 * turn + 1) * DAY + i))
+        journeys[str(i)] = steps
+    learned = journeys_of(journeys)
+    vocabulary = Vocabulary.of(learned)
+    fit_next_touchpoint(
+        learned, vocabulary, 20 * DAY, 60, SMALL, 0, tmp_path, lambda line: None, ahead=False
+    )  # fmt: skip
+    new = journeys_of({name: [("shop.visit", 0), (f"{name}.new", DAY)] for name in ("mail", "radio", "web")})
+    predictor, as_of = NextTouchpointPredictor.load(tmp_path), np.full(3, DAY)
+    by_channel = dict(zip(new.customers, predictor.predict(new, as_of).distribution, strict=True))
+    call, shop = vocabulary.touchpoints.index("call.in"), vocabulary.touchpoints.index("shop.visit")
+    assert by_channel["web"][call] > 0.8 > 0.2 > by_channel["web"][shop]
+    assert by_channel["mail"][shop] > 0.8 > 0.2 > by_channel["mail"][call]
+    assert max(by_channel["radio"]) < 0.7  # a channel that nobody knows says nothing
+    counted = predictor.baseline(new, as_of)
+    assert counted[list(new.customers).index("web"), call] > 0.8
+
+
 def test_too_few_customers_to_hold_some_out_are_refused(tmp_path: Path) -> None:
     journeys = simulated(3, 60, NOISE, seed=1)
     with pytest.raises(TooLittleData, match="belong to 3 customers or groups of them; at least 4"):
