@@ -72,6 +72,23 @@ class Journeys:
         starts = np.concatenate([[0], np.cumsum(np.minimum(counts, taken.lengths))]).astype(np.int64)
         return taken._pick(kept, starts, taken.customers)
 
+    def each_without_one(self, most: int) -> Journeys:
+        """One customer's journey as often as it has touchpoints, `most` at most: row i lacks the i-th from the end.
+
+        >>> from models.journey.assembly import journeys_of
+        >>> j = journeys_of({"c1": [("web.visit", 10), ("dealer.visit", 20), ("web.visit", 30)]})
+        >>> j.each_without_one(2).occurred_at.tolist()
+        [10, 20, 10, 30]
+        """
+        if len(self) != 1:
+            raise ValueError(f"there are {len(self)} customers; take one of them first")
+        length = int(self.lengths[0])
+        times = min(length, most)
+        copies = self.take(np.zeros(times, dtype=np.int64))
+        left_out = np.arange(times) * length + length - 1 - np.arange(times)
+        kept = np.delete(np.arange(times * length, dtype=np.int64), left_out)
+        return copies._pick(kept, np.arange(times + 1, dtype=np.int64) * max(0, length - 1), copies.customers)
+
     def seen_at(self, as_of: Ints) -> Journeys:
         """What could be seen at `as_of` (C,): both occurred and known at or before it. Later events change nothing.
 

@@ -27,16 +27,21 @@ LEVELS = (np.arange(101) + 0.5) / 101
 """The levels at which observed gaps are kept: 101 quantiles, the median among them."""
 
 
+_FIELDS = ("key", "starts", "follower", "count", "cases")
+
+
 @dataclass(frozen=True)
 class Counts:
     """What followed each context, as sparse rows: context i was followed `count[j]` times by touchpoint `follower[j]`,
-    for j in starts[i]:starts[i+1]. `key` (X,) is sorted; `follower` counts from 0; a count need not be whole.
+    for j in starts[i]:starts[i+1]. `key` (X,) is sorted; `follower` counts from 0. A count is the weight of the cases,
+    whose number is `cases[j]`.
     """
 
     key: Ints
     starts: Ints
     follower: Ints
     count: Floats
+    cases: Ints
 
     @classmethod
     def of(cls, key: Ints, follower: Ints, weight: Floats, touchpoints: int) -> Counts:
@@ -44,7 +49,17 @@ class Counts:
         pairs, pair = np.unique(context * touchpoints + follower, return_inverse=True)
         starts = np.searchsorted(pairs // touchpoints, np.arange(len(contexts) + 1)).astype(np.int64)
         count = np.bincount(pair, weights=weight, minlength=len(pairs)).astype(np.float64)
-        return cls(contexts, starts, pairs % touchpoints, count)
+        cases = np.bincount(pair, minlength=len(pairs)).astype(np.int64)
+        return cls(contexts, starts, pairs % touchpoints, count, cases)
+
+    def followers(self, key: int, touchpoints: int) -> Ints:
+        """(K,) how often each touchpoint followed this context."""
+        found = np.zeros(touchpoints, dtype=np.int64)
+        at = int(np.searchsorted(self.key, key))
+        if at < len(self.key) and self.key[at] == key:
+            pairs = slice(self.starts[at], self.starts[at + 1])
+            found[self.follower[pairs]] = self.cases[pairs]
+        return found
 
     def interpolate(self, key: Ints, rows: Ints, lower: Floats) -> None:
         """Witten-Bell: fold the counts of each context into the lower order's distribution `lower[rows]`, in place.
@@ -131,6 +146,14 @@ class InterpolatedMarkov:
             counts.interpolate(_context(tokens[rows], lengths[rows], k, self.codes), rows, answer)
         return answer
 
+    def followers(self, tokens: Ints, order: int) -> Ints:
+        """(K,) how often each touchpoint followed a history that ended with these last `order` touchpoints (order,).
+
+        What was counted, before anything is smoothed. An order of one more than the history asks after its beginning.
+        """
+        key = _context(tokens[None, :], np.array([len(tokens)]), order, self.codes)
+        return self.counts[order - 1].followers(int(key[0]), len(self.base))
+
     def save(self, path: Path) -> None:
         arrays: dict[str, NDArray[np.generic]] = {
             "base": self.base,
@@ -138,7 +161,7 @@ class InterpolatedMarkov:
             "codes": np.array([self.codes]),
         }
         for k, c in enumerate(self.counts, 1):
-            arrays |= {f"{k}.key": c.key, f"{k}.starts": c.starts, f"{k}.follower": c.follower, f"{k}.count": c.count}
+            arrays |= {f"{k}.{field}": getattr(c, field) for field in _FIELDS}
         save_file(arrays, str(path))
 
     @classmethod
@@ -149,8 +172,7 @@ class InterpolatedMarkov:
         try:
             arrays = load_file(str(path))
             orders = sum(name.endswith(".key") for name in arrays)
-            fields = ("key", "starts", "follower", "count")
-            counts = tuple(Counts(*(arrays[f"{k}.{field}"] for field in fields)) for k in range(1, orders + 1))
+            counts = tuple(Counts(*(arrays[f"{k}.{field}"] for field in _FIELDS)) for k in range(1, orders + 1))
             return cls(orders, arrays["base"], arrays["first"], counts, int(arrays["codes"][0]))
         except (SafetensorError, KeyError) as error:
             raise PredictorError(f"{path.name} in {path.parent.name}/ holds no Markov model: {error}") from error

@@ -82,18 +82,29 @@ class NextTouchpointPredictor:
     def predict(self, seen: Journeys, as_of: Ints) -> NextTouchpointPrediction:
         """The next touchpoint for journeys already cut by `seen_at(as_of)` (C,). Empty ones get the base rates."""
         rows = encode_sequences(seen, as_of, self.vocabulary, self.length)
-        markov = self.markov.predict(rows.tokens, rows.lengths)
+        distribution, gap_parameters = self._distribution(rows)
         some = np.flatnonzero(rows.lengths > 0)
         none = np.full(len(seen), self.base_none_within_horizon)
         expected = np.tile(self.base_expected_in_seconds, (len(seen), 1))
-        if len(some):
-            logits, gap_parameters = self._run(rows, some)
-            weight = self.mixture.of(rows.lengths[some])[:, None]
-            markov[some] = weight * softmax(logits) + (1 - weight) * markov[some]
+        if gap_parameters is not None:
             gap, silence = GapMixture.of(gap_parameters), rows.silence_seconds[some]
             none[some] = gap.none_within(silence, self.horizon_seconds)
             expected[some] = gap.quantiles(silence, LEVELS)
-        return NextTouchpointPrediction(markov, none, expected)
+        return NextTouchpointPrediction(distribution, none, expected)
+
+    def distribution(self, seen: Journeys, as_of: Ints) -> Floats:
+        """(C, K) what `predict` says of what comes, without when: several times faster."""
+        return self._distribution(encode_sequences(seen, as_of, self.vocabulary, self.length))[0]
+
+    def _distribution(self, rows: Sequences) -> tuple[Floats, NDArray[np.float32] | None]:
+        """(C, K), and the gap parameters of those with a history; None where nobody has one."""
+        chance, some = self.markov.predict(rows.tokens, rows.lengths), np.flatnonzero(rows.lengths > 0)
+        if not len(some):
+            return chance, None
+        logits, gap_parameters = self._run(rows, some)
+        weight = self.mixture.of(rows.lengths[some])[:, None]
+        chance[some] = weight * softmax(logits) + (1 - weight) * chance[some]
+        return chance, gap_parameters
 
     def gap(self, seen: Journeys, as_of: Ints) -> tuple[GapMixture, NDArray[np.float64]]:
         """The time from each last touchpoint to the next as a distribution, and the silence (C,) since.
