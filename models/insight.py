@@ -58,6 +58,7 @@ FLAGS: dict[str, FlagKind] = {
     "no_feedback": FlagKind("This customer has said nothing yet.", "abstain"),
     "too_little_data": FlagKind("Too few cases stand behind this answer to promise anything.", "abstain"),
     "promise_failed": FlagKind("On the latest data our promise did not hold, so it is withdrawn.", "abstain"),
+    "do_not_profile": FlagKind("This customer objected to being profiled, so nothing is concluded.", "abstain"),
 }
 """One table of codes, sentences and severities: the API, the pages and the docs read it."""
 
@@ -200,6 +201,19 @@ class Conclusion:
             promise=Promise.from_dict(data["promise"]) if data["promise"] else None, decided_by=data["decided_by"],
         )  # fmt: skip
 
+    def withdrawn(self) -> Conclusion:
+        """The customer objected to being profiled: what was asked stays, what was answered goes.
+
+        >>> told = Conclusion("feeling", Decision.AUTO, (), "positive", {"confidence": 0.9}).withdrawn().to_dict()
+        >>> told["decision"], told["answer"], told["flags"][0]["code"], "confidence" in told
+        ('abstain', None, 'do_not_profile', False)
+        """
+        return Conclusion(self.kind, Decision.ABSTAIN, flags(["do_not_profile"]), None, {}, self.about)
+
+    @property
+    def is_withdrawn(self) -> bool:
+        return any(flag.code == "do_not_profile" for flag in self.flags)
+
     def answered_by_person(self, answer: Any, details: Json) -> Conclusion:
         """A verdict supersedes: the decision stays `review`, the person's answer takes the place of the model's."""
         return replace(self, answer=answer, details=details, decided_by="person")
@@ -249,6 +263,16 @@ class Insight:
     next_touchpoint: Conclusion
     purchase: tuple[Conclusion, ...]
     feeling: Conclusion
+
+    def withdrawn(self, journey: JourneySummary) -> Insight:
+        """The customer objected to being profiled: of the journey only its extent is told, and nothing is concluded."""
+        return replace(
+            self,
+            journey=replace(journey, stage=None, preferred_channel=None),
+            next_touchpoint=self.next_touchpoint.withdrawn(),
+            purchase=tuple(one.withdrawn() for one in self.purchase),
+            feeling=self.feeling.withdrawn(),
+        )
 
     def to_dict(self, *, provisional: bool = False) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""python -m service: serve (the default), worker, import, export, rebuild, replay, backup, restore and keys.
+"""python -m service: serve (the default), worker, import, export, rebuild, replay, backup, restore, catalogue and keys.
 
 Alone reads the environment.
 """
@@ -24,19 +24,22 @@ from rich.table import Table
 
 from models.journey.event import format_time
 from models.journey.eventlog import EventLogError
-from models.journey.touchpoint import Catalogue, CatalogueError
+from models.journey.touchpoint import Catalogue, CatalogueError, default_text
 from service import logs
 from service.access import keys
 from service.app import create_app
 from service.backup import backup, restore
 from service.clock import random_id, system_clock
+from service.customers import erasure
 from service.errors import Conflict, Problem
+from service.events.catalogue_report import look
+from service.events.catalogue_told import mistakes_told, remarks, rules_table
 from service.events.history import File, History, Imported, RowsRefused, files_of
 from service.events.importing.mapping import PRESETS, preset_text
 from service.events.importing.told import preview_table, progress_of_import, refusals_told
 from service.events.replay import replay
 from service.export import export
-from service.insights.predictions import moment_of
+from service.insights.lookup import moment_of
 from service.live.bundles import LiveBundles
 from service.rebuild import rebuild
 from service.settings import Settings
@@ -46,6 +49,8 @@ from service.worker import Worker, run_worker
 app = typer.Typer(help="Events and feedback in, insights and cases out.", no_args_is_help=False, add_completion=False)
 keys_app = typer.Typer(help="Keys that tools and colleagues call with.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+catalogue_app = typer.Typer(help="Rules that make touchpoints of events.", no_args_is_help=True)
+app.add_typer(catalogue_app, name="catalogue")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON on stdout.")]
 WORKER_PATIENCE_SECONDS = 10
@@ -195,6 +200,23 @@ def rebuild_command(as_json: AsJson = False) -> None:
     print(json.dumps({"folded": rows}) if as_json else f"{rows} rows of the log folded")
 
 
+@app.command("erase")
+def erase_command(
+    customer: Annotated[str, typer.Argument(metavar="ID", help="Any id of the customer.")],
+    lift: Annotated[bool, typer.Option("--lift", help="Take the tombstone away: who came back is kept again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a customer, keep them out, and show the receipt."""
+    with _open() as state:
+        if lift:
+            receipt = erasure.lift(state, customer)
+        else:
+            receipt = erasure.erase(state, customer, by="command")
+            if receipt.purged_at is None and erasure.purge(state):
+                receipt = erasure.receipt(state, receipt.tombstone_id)
+    print(json.dumps(receipt.to_dict()) if as_json else receipt.sentence())
+
+
 @app.command("replay")
 def replay_command(
     code: Annotated[str | None, typer.Option(help="Only letters with this code, such as in_the_future.")] = None,
@@ -236,6 +258,41 @@ def _told(manifest: Mapping[str, Any]) -> str:
     rows = {name: one["rows"] for name, one in manifest["databases"].items()}
     return (f"as of {manifest['made_at']}, verified: {rows['log']['log']:,} rows of the log, "
             f"{rows['service']['customers']:,} customers, {rows['service'].get('verdicts', 0):,} verdicts")  # fmt: skip
+
+
+@catalogue_app.command("show")
+def show_catalogue() -> None:
+    """Print the catalogue that comes along, to be copied and changed."""
+    print(default_text(), end="")
+
+
+@catalogue_app.command("check")
+def check_catalogue(
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Missing: the one that is set.")] = None,
+    newest: Annotated[int, typer.Option(min=1, help="Most rows of the log to look at, the newest.")] = 1_000_000,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with a catalogue, and what share of history each of its rules takes; changes nothing.
+
+    The exit code is 1 where the file is wrong, with a line for each mistake.
+    """
+    settings = _settings()
+    named = file or settings.catalogue
+    with _failing_clearly():
+        try:
+            catalogue = Catalogue.load(named) if named else Catalogue.default()
+        except CatalogueError as error:
+            print(json.dumps(mistakes_told(error)) if as_json else error, file=None if as_json else sys.stderr)
+            raise typer.Exit(1) from None
+        with _progress("rows read") as tell:
+            found = look(settings, catalogue, newest, tell)
+    if as_json:
+        print(json.dumps({"valid": True, **found.to_dict()}))
+        return
+    if found.events:
+        Console().print(rules_table(found))
+    for line in (f"{named or 'the default'}: {len(catalogue.rules)} rules, no mistake", *remarks(found)):
+        print(line)
 
 
 @keys_app.command("create")

@@ -11,8 +11,12 @@ from service import errors, health, metrics
 from service.access.keys import KeyRing
 from service.clock import Clock, Ids, random_id, system_clock
 from service.counters import Counters, CountRequests
+from service.customers.identity_routes import router as identity_router
+from service.customers.privacy import router as privacy_router
 from service.events.browsers import AllowBrowsers
 from service.events.routes import router as events_router
+from service.feedback.routes import router as feedback_router
+from service.insights.customers import router as customers_router
 from service.insights.routes import router as insights_router
 from service.live.bundles import LiveBundles
 from service.logs import RequestLog
@@ -48,6 +52,10 @@ def create_app(
     app.add_middleware(RequestLog, ids=ids)
     app.add_middleware(AllowBrowsers, origins=settings.cors_origins)
     app.add_middleware(CountRequests, counters=counters)
-    for router in (health.router, metrics.router, events_router, insights_router, reviews_router):
+    routers = (
+        health.router, metrics.router, privacy_router, events_router, feedback_router, insights_router,
+        customers_router, identity_router, reviews_router,
+    )  # fmt: skip
+    for router in routers:
         app.include_router(router)
     return app

@@ -41,8 +41,8 @@ Tell = Callable[[str], None]
 def backup(data: Path, folder: Path, now: Micros, ids: Ids, tell: Tell = lambda done: None) -> dict[str, Any]:
     """Write `folder`, whole or not at all; returns its manifest. `tell` hears of each database once it is copied.
 
-    Raises NotFound where there are no databases, Conflict where the folder exists and is not empty, Invalid where a
-    database is damaged.
+    Raises NotFound where there are no databases, Conflict where the folder exists and is not empty or lies in the data
+    folder, Invalid where a database is damaged.
     """
     for name in ORDER:
         if not _path(data, name).is_file():
@@ -50,6 +50,10 @@ def backup(data: Path, folder: Path, now: Micros, ids: Ids, tell: Tell = lambda 
                            code="no_data", field="data_dir", value=str(data))  # fmt: skip
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Conflict(f"{folder} exists and is not empty.", "Name a new folder.", code="folder_taken", field="DIR",
+                       value=str(folder))  # fmt: skip
+    if data.resolve() in folder.resolve().parents:
+        raise Conflict(f"{folder} lies in the data folder.", "Name a folder elsewhere: a backup must outlive that one, "
+                       "and whoever is erased must be gone from it.", code="folder_in_data", field="DIR",
                        value=str(folder))  # fmt: skip
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = folder.with_name(f".{folder.name}.{ids()}.partial")

@@ -39,20 +39,21 @@ class Counters:
             Counter("journey_requests", "Requests answered.", ("method", "route", "status"), registry=registry),
             Histogram("journey_request_seconds", "Seconds from a request's first byte to its answer's last.",
                       ("method", "route"), buckets=SECONDS, registry=registry),
-            Counter("journey_events", "Events of tracking calls: accepted, repeated or refused.", ("outcome",),
-                    registry=registry),
+            Counter("journey_events", "Events of tracking calls: accepted, repeated, refused, or of somebody erased.",
+                    ("outcome",), registry=registry),
             Counter("journey_feedback", "Feedback sent in: accepted or repeated.", ("outcome",), registry=registry),
         )  # fmt: skip
-        counters.count_events(0, 0, 0)
+        counters.count_events(0, 0, 0, 0)
         for outcome in ("accepted", "repeated"):
             counters.feedback.labels(outcome)
         return counters
 
-    def count_events(self, accepted: int, repeated: int, refused: int) -> None:
+    def count_events(self, accepted: int, repeated: int, refused: int, erased: int) -> None:
         """What became of the events of one call."""
         self.events.labels("accepted").inc(accepted)
         self.events.labels("repeated").inc(repeated)
         self.events.labels("refused").inc(refused)
+        self.events.labels("erased").inc(erased)
 
     def count_feedback(self, *, repeated: bool) -> None:
         self.feedback.labels("repeated" if repeated else "accepted").inc()

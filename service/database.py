@@ -5,19 +5,32 @@ Knows how to open, migrate and run a transaction. Tables are declared in each no
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict
+from typing import Any, Literal, Self, TypeAlias, TypedDict
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, Table, create_engine, event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    false,
+    func,
+    or_,
+    select,
+)
 
 metadata = MetaData()
 """Tables of service.db."""
@@ -31,10 +44,10 @@ UNFINISHED = "restore.partial"
 BUSY_SECONDS = 5.0
 POOL_CONNECTIONS = 8
 ROWS_PER_STATEMENT = 100
-WAL_PAGES = 8_000
+WAL_PAGES = 16_000
 """Pages of 4 KiB in the write-ahead file before they are moved to the database: ids come in no order, so each batch
 touches pages all over an index, and those that many batches touch are moved once."""
-CACHE_KIB = 32_768
+CACHE_KIB = 65_536
 """Most memory of a connection for pages: an index that does not fit is read again and again."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _migrating = threading.Lock()
@@ -46,9 +59,64 @@ class Declared(TypedDict):
     info: dict[Any, Any]
 
 
-def holds(exported: str, erased: str) -> Declared:
-    """What a table declares that holds something of a customer: how that is exported, and how it is erased."""
-    return {"info": {"exported": exported, "erased": erased}}
+@dataclass(frozen=True, slots=True)
+class Who:
+    """One person, by all that rows can be found by: `customers` are ids without their kind, the surviving one and
+    those joined to it; `ids` are with it; `feedback` and `events` are the ids of what they said and did."""
+
+    customers: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    feedback: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+
+
+Find: TypeAlias = Callable[[Connection, Table, Who], ColumnElement[bool]]
+"""Which rows of a table are a person's, as a condition; the connection reads the table's database."""
+
+Part: TypeAlias = Literal["customers", "ids", "feedback", "events"]
+USUAL: Mapping[str, Part] = {
+    "customer_id": "customers", "id": "ids", "own_id": "ids", "owner": "ids", "feedback_id": "feedback",
+    "subject": "feedback",
+}  # fmt: skip
+"""What columns of these names hold, wherever a table says nothing else."""
+
+
+def rows_where(**columns: Part) -> Find:
+    """A person's rows are those where any of these columns holds one of these ids of theirs."""
+
+    def find(_: Connection, table: Table, who: Who) -> ColumnElement[bool]:
+        return or_(*(one_of(table.c[name], getattr(who, part)) for name, part in columns.items()))
+
+    return find
+
+
+def nobodys_own(_: Connection, __: Table, ___: Who) -> ColumnElement[bool]:
+    """For a table that counts what many did: no row is one person's; what they added is taken off by who erases."""
+    return false()
+
+
+def one_of(column: ColumnElement[Any], values: Sequence[str | int]) -> ColumnElement[bool]:
+    """Whether the column holds one of these values, however many they are."""
+    return column.in_(select(func.json_each(json.dumps(list(values))).table_valued("value").c.value))
+
+
+def holds(exported: str, erased: str, rows: Find | None = None, json_columns: Sequence[str] = ()) -> Declared:
+    """What a table declares that holds something of a customer: how that is exported and erased, and what finds it.
+
+    Without `rows`, by the columns of USUAL that the table has. `json_columns` are exported as what they mean.
+    """
+    return {"info": {"exported": exported, "erased": erased, "rows": rows, "json_columns": tuple(json_columns)}}
+
+
+def finder_of(table: Table) -> Find | None:
+    """What finds a person's rows in this table; None where it declares that it holds nothing. Raises KeyError for a
+    table that declares nothing, or not how."""
+    if "holds_nothing" in table.info:
+        return None
+    usual = {name: part for name, part in USUAL.items() if name in table.c}
+    if not (found := table.info["rows"]) and not usual:
+        raise KeyError(f"{table.name} declares that it holds something, but not how that is found")
+    return found or rows_where(**usual)
 
 
 def holds_nothing(because: str) -> Declared:
@@ -72,6 +140,7 @@ class Database:
             connect_args={"timeout": busy_seconds},
             pool_size=POOL_CONNECTIONS,
             max_overflow=64,
+            pool_use_lifo=True,  # the connection whose cache is warm
             hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare)
@@ -135,12 +204,14 @@ def known_revisions(name: Literal["log", "service"]) -> tuple[str, ...]:
 
 
 def _prepare(connection: Any, _: object) -> None:
-    """Transactions are begun by `_begin`, not by the driver; a commit is on the disk before it returns."""
+    """Transactions are begun by `_begin`, not by the driver; a commit is on the disk before it returns, and what is
+    deleted is overwritten."""
     connection.isolation_level = None
     for pragma in (
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        "secure_delete = ON",
         f"wal_autocheckpoint = {WAL_PAGES}",
         f"cache_size = -{CACHE_KIB}",
     ):

@@ -1,13 +1,15 @@
 """`python -m service export`: events, feedback, verdicts and conclusions as of a moment, as a folder of Parquet files.
 
+Nothing of customers who object to being profiled now is in it, whatever the moment.
 The folder appears whole or not at all. Training reads it; nothing of it is read back here.
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 
-from models.journey.event import Micros
+from models.journey.event import Event, Micros
 from models.journey.eventlog import write_events
+from service.customers import handed_out
+from service.customers.consent import objectors
 from service.customers.store import feedback_rows
 from service.errors import Conflict
 from service.events import projector
 from service.events.store import events_until
+from service.events.words import as_shown
 from service.insights.conclude import moment
 from service.insights.store import conclusion_rows
 from service.reviews.store import verdict_rows
@@ -28,11 +33,12 @@ from service.state import State
 
 _TEXT, _TIME = pa.string(), pa.timestamp("us", tz="UTC")
 ROWS_PER_GROUP = 50_000
+EVENTS_AT_ONCE = 5_000
 
 FEEDBACK = pa.schema(
     [
         ("feedback_id", _TEXT), ("customer_id", _TEXT), ("said_at", _TIME), ("known_at", _TIME), ("channel", _TEXT),
-        ("text", _TEXT), ("rating", pa.int8()),
+        ("text", _TEXT), ("rating", pa.int8()), ("language", _TEXT),
     ]
 )  # fmt: skip
 VERDICTS = pa.schema(
@@ -67,10 +73,14 @@ def export(state: State, folder: Path, as_of: Micros | None = None) -> dict[str,
         with state.service.read() as connection:
             as_of = moment(connection, state)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{state.ids()}.partial")
+    export_id = state.ids()
+    partial = folder.with_name(f".{folder.name}.{export_id}.partial")
+    begun = handed_out.Export(export_id, folder, state.clock(), as_of, {})
+    _write_down(state, begun)  # before it holds anything: an erasure meanwhile must know of it
     partial.mkdir()
     try:
         rows = _write_all(state, partial, as_of)
+        _write_down(state, replace(begun, digests={path.stem: _sha256(path) for path in partial.iterdir()}))
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial)
@@ -78,14 +88,42 @@ def export(state: State, folder: Path, as_of: Micros | None = None) -> dict[str,
     return rows
 
 
+def _write_down(state: State, export: handed_out.Export) -> None:
+    with state.service.write() as connection:
+        handed_out.record(connection, export)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _write_all(state: State, folder: Path, as_of: Micros) -> dict[str, int]:
-    said = (asdict(one) for one in feedback_rows(state.service, as_of))
+    window = state.settings.repeat_window
+    with state.service.read() as connection:
+        gone = objectors(connection)
+
+    def kept(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        return (row for row in rows if not gone.are(row["customer_id"]))
+
+    said = (
+        {**asdict(one.feedback), "language": one.language} for one in feedback_rows(state.service, as_of, window)
+    )  # fmt: skip
     return {
-        "events": write_events(folder / "events.parquet", events_until(state.log, as_of)),
-        "feedback": _write(folder / "feedback.parquet", FEEDBACK, said),
-        "verdicts": _write(folder / "verdicts.parquet", VERDICTS, _verdicts(state, as_of)),
-        "conclusions": _write(folder / "conclusions.parquet", CONCLUSIONS, conclusion_rows(state.service, as_of)),
-    }
+        "events": write_events(folder / "events.parquet", (one for one in _events(state, as_of) if not gone.did(one)),
+                               state.settings.identity),
+        "feedback": _write(folder / "feedback.parquet", FEEDBACK, kept(said)),
+        "verdicts": _write(folder / "verdicts.parquet", VERDICTS, kept(_verdicts(state, as_of))),
+        "conclusions": _write(folder / "conclusions.parquet", CONCLUSIONS, kept(conclusion_rows(state.service, as_of))),
+    }  # fmt: skip
+
+
+def _events(state: State, as_of: Micros) -> Iterator[Event]:
+    """With their words as they may be shown."""
+    source = events_until(state.log, as_of)
+    while some := list(islice(source, EVENTS_AT_ONCE)):
+        with state.log.read() as connection:
+            yield from as_shown(connection, some, state.masking)
 
 
 def _verdicts(state: State, as_of: Micros) -> Iterator[Mapping[str, Any]]:

@@ -20,10 +20,11 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from models.journey.event import SECOND, Micros
+from models.journey.identity import CIRCLE, SHARED, SPLIT_UP, TAKEN, TOO_MANY_USERS
 from service import leases
 from service.access.keys import authorize, credentials
 from service.counters import Counters, counters_of
-from service.events import projector
+from service.events import catalogues, joins, projector, remap
 from service.events import store as log
 from service.insights import store as insights
 from service.live.bundles import LiveBundles
@@ -82,6 +83,7 @@ class Stored(Collector):
         yield from self._folding(now)
         yield from self._waiting(now)
         yield from self._worker(now)
+        yield from self._identity()
         yield gauge("journey_bundle_version", "Number of the live bundle in the ledger; 0 before the first.",
                     self.bundles.now().model.version)  # fmt: skip
         yield gauge("journey_bundle_problem", "1 where the newest bundle cannot be loaded; the one before serves on.",
@@ -90,10 +92,13 @@ class Stored(Collector):
     def _folding(self, now: Micros) -> Iterator[Metric]:
         with self.state.service.read() as connection:
             folded = projector.position(connection).seq
+            unmapped, to_remap = catalogues.count_unmapped(connection), remap.rows_left(connection)
         with self.state.log.read() as connection:
             rows = max(0, log.head(connection) - folded)
             oldest = log.received_after(connection, folded)
         yield gauge("journey_log_rows_to_fold", "Rows of the log that the worker has yet to fold.", rows)
+        yield gauge("journey_unmapped_events", "Events that no rule of the catalogue names.", unmapped)
+        yield gauge("journey_rows_to_remap", "Rows of history that a changed catalogue has yet to map.", to_remap)
         yield gauge("journey_fold_lag_seconds", "Seconds since the oldest row that is not folded was received; else 0.",
                     seconds_since(oldest, now))  # fmt: skip
 
@@ -114,6 +119,15 @@ class Stored(Collector):
                                  labels=["decision", "decided_by"])  # fmt: skip
         for (decision, decided_by), count in sorted(decided.items()):
             told.add_metric([decision, decided_by], count)
+        yield told
+
+    def _identity(self) -> Iterator[Metric]:
+        with self.state.service.read() as connection:
+            refused = joins.count_refused(connection)
+        told = GaugeMetricFamily("journey_joins_refused", "Claims on ids that do not stand, by reason.",
+                                 labels=["reason"])  # fmt: skip
+        for reason in (SHARED, TOO_MANY_USERS, TAKEN, CIRCLE, SPLIT_UP):
+            told.add_metric([reason], refused.get(reason, 0))
         yield told
 
     def _worker(self, now: Micros) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.insight import ReleasePolicy
+from models.journey.claims import Rules
 from models.journey.event import SECOND, Micros
 
 
@@ -47,8 +48,20 @@ class Settings(BaseSettings):
     """Most refused events kept as dead letters; the oldest go first."""
     letter_days: int = Field(default=90, ge=1)
     """Days after which a refused event that was not sent again is forgotten."""
+    keep_events_days: int = Field(default=0, ge=0)
+    """Days after which an event is deleted, counted from its receipt; who is who stays known. 0: never."""
+    keep_words_days: int = Field(default=0, ge=0)
+    """Days after which a customer's words are deleted, with what was concluded and judged of them. 0: never."""
+    keep_conclusions_days: int = Field(default=0, ge=0)
+    """Days after which a conclusion is deleted that another superseded. 0: never."""
+    purge_hours: int = Field(default=24, ge=0)
+    """Least hours between two times that large databases are written anew to leave no trace of whom was erased."""
     text_characters: int = Field(default=100_000, ge=1)
     """Longest feedback text in characters; it is kept whole, a longer one is refused."""
+    identity_kinds: str = Field(default="email", pattern=r"^([A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+)*)?$")
+    """Ids of persons, besides userId, that join: `email` (hashed) and types of `externalIds`, with commas between."""
+    identity_most_users: int = Field(default=5, ge=1)
+    """Most known users that may be one customer, or share an id; a join that makes more is refused."""
     keep_original_text: bool = False
     """Whether the log keeps customers' words with the personal data in them; without, they are masked before."""
     show_original_text: bool = False
@@ -61,6 +74,9 @@ class Settings(BaseSettings):
     """Names that are masked in everybody's words, such as those of employees, with commas between."""
     feedback_repeat_seconds: int = Field(default=3_600, ge=0)
     """Seconds within which the same words of the same customer are one feedback, whatever their ids; 0: never."""
+    consent_categories: str = "Advertising"
+    """Categories of a consent banner (`context.consent.categoryPreferences`) that must all be allowed before anybody
+    is profiled, with commas between; empty: a banner says nothing, only `do_not_profile` counts."""
     busy_seconds: float = Field(default=5.0, gt=0)
     """Seconds to wait for a database that another process writes to, before a request is answered 503."""
     requests_waiting: int = Field(default=256, ge=1)
@@ -87,7 +103,7 @@ class Settings(BaseSettings):
     """Hours after its words within which a waiting case should be read."""
     max_age_seconds: int = Field(default=21_600, ge=1)
     """Seconds after which an insight is concluded anew."""
-    fold_batch: int = Field(default=2_500, ge=1)
+    fold_batch: int = Field(default=5_000, ge=1)
     """Events folded in one transaction."""
     conclude_batch: int = Field(default=128, ge=1)
     """Most customers concluded in one micro-batch; fewer where they take so long that folding would wait."""
@@ -108,5 +124,19 @@ class Settings(BaseSettings):
         return ReleasePolicy(self.alpha, self.delta, self.coverage)
 
     @property
+    def identity(self) -> Rules:
+        """Who is who."""
+        kinds = tuple(dict.fromkeys(one for one in self.identity_kinds.split(",") if one))
+        return Rules(kinds, self.identity_most_users)
+
+    @property
     def future_tolerance(self) -> Micros:
         return self.future_tolerance_seconds * SECOND
+
+    @property
+    def repeat_window(self) -> Micros:
+        return self.feedback_repeat_seconds * SECOND
+
+    @property
+    def consent_categories_listed(self) -> tuple[str, ...]:
+        return tuple(sorted({one.strip() for one in self.consent_categories.split(",")} - {""}))

@@ -1,5 +1,5 @@
-"""What every route needs, handed in by the factory: settings, both databases, the log's writer, the clock, ids and the
-catalogue.
+"""What every route needs, handed in by the factory: settings, both databases, the log's writer, the clock, ids, the
+catalogue, and how words are masked.
 
 Holds no bundle (live/ does) and no logic.
 """
@@ -17,6 +17,7 @@ from models.journey.touchpoint import Catalogue
 from service.clock import Clock, Ids, random_id
 from service.database import UNFINISHED, Database
 from service.errors import Conflict
+from service.masking import Masking, masking_of
 from service.settings import Settings
 from service.writer import Writer
 
@@ -32,23 +33,30 @@ class State:
     clock: Clock
     ids: Ids
     catalogue: Catalogue
+    masking: Masking
 
 
 @contextmanager
 def open_state(settings: Settings, clock: Clock, ids: Ids = random_id) -> Iterator[State]:
     """Read the catalogue, open and migrate both databases; close them at the end."""
     refuse_half_restored(settings)
-    catalogue = Catalogue.load(settings.catalogue) if settings.catalogue else Catalogue.default()
+    catalogue = catalogue_of(settings)
+    masking = masking_of(settings, catalogue)
     log = Database.open(settings.data_dir, "log", settings.busy_seconds)
     try:
         service = Database.open(settings.data_dir, "service", settings.busy_seconds)
         try:
             with closing(Writer(log, settings.requests_waiting)) as writer:
-                yield State(settings, log, writer, service, clock, ids, catalogue)
+                yield State(settings, log, writer, service, clock, ids, catalogue, masking)
         finally:
             service.close()
     finally:
         log.close()
+
+
+def catalogue_of(settings: Settings) -> Catalogue:
+    """The catalogue that the settings name. Raises CatalogueError."""
+    return Catalogue.load(settings.catalogue) if settings.catalogue else Catalogue.default()
 
 
 def refuse_half_restored(settings: Settings) -> None:

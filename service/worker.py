@@ -16,7 +16,8 @@ from sqlalchemy.exc import OperationalError
 from models.journey.event import SECOND, Micros
 from service import leases
 from service.clock import Clock, Ids, random_id, system_clock
-from service.events import projector
+from service.customers.upkeep import Upkeep
+from service.events import projector, remap
 from service.insights import store
 from service.insights.conclude import Work, conclude, moment
 from service.live.bundles import LiveBundles
@@ -35,15 +36,18 @@ FIRST_CUSTOMERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What one round did: events folded, customers and texts concluded."""
+    """What one round did: events folded, customers and texts concluded, rows of history looked at or mapped anew, and
+    what was erased or too old."""
 
     folded: int = 0
     customers: int = 0
     feedback: int = 0
+    remapped: int = 0
+    tended: int = 0
 
     @property
     def idle(self) -> bool:
-        return not (self.folded or self.customers)
+        return not (self.folded or self.customers or self.remapped or self.tended)
 
 
 @dataclass
@@ -54,9 +58,13 @@ class Worker:
     bundles: LiveBundles
     holder: str
     monotonic: Callable[[], float] = time.monotonic
+    _upkeep: Upkeep = field(init=False)
     _held_until: Micros = field(default=0, init=False)
     _customers: int = field(default=FIRST_CUSTOMERS, init=False)
     _concluded: float = field(default=-CATCH_UP_SECONDS, init=False)
+
+    def __post_init__(self) -> None:
+        self._upkeep = Upkeep(self.state)
 
     def run_once(self) -> Done:
         """Fold one batch and conclude one micro-batch, if this worker has the lease; nothing to do is idle.
@@ -65,15 +73,16 @@ class Worker:
         """
         if not self.hold_lease():
             return Done()
-        folded = projector.fold(self.state)
-        behind = folded == self.state.settings.fold_batch
+        remapped = remap.step(self.state, store.end_about)
+        folded = projector.fold(self.state, store.end_about)
+        behind = remapped > 0 or folded == self.state.settings.fold_batch
         if behind and self.monotonic() - self._concluded < CATCH_UP_SECONDS:
-            return Done(folded)
+            return Done(folded, remapped=remapped)
         begun = self.monotonic()
         work = self.conclude_some()
         self._concluded = self.monotonic()
         self._learn(work.customers, self._concluded - begun)
-        return Done(folded, work.customers, work.feedback)
+        return Done(folded, work.customers, work.feedback, remapped, self._upkeep.step())
 
     def _learn(self, customers: int, seconds: float) -> None:
         """Half as many customers where they took too long, twice as many where all were done in half the time."""

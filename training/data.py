@@ -19,7 +19,7 @@ import pyarrow.parquet
 
 from models.journey.assembly import Assembled, assemble
 from models.journey.event import SECOND, Micros, micros, parse_time
-from models.journey.eventlog import EventLogError, Table, read_events
+from models.journey.eventlog import EventLogError, Table, read_events, read_rules
 from models.journey.touchpoint import Catalogue
 from models.predictors.feedback import EMOTIONS, NUANCES, POLARITIES
 from models.review import ANSWERS
@@ -77,7 +77,7 @@ def load(
     """Read what was given. Raises EventLogError or DataError; nothing is written."""
     if events is None and feedback is None:
         raise DataError("nothing to learn from: give --events, --feedback or both")
-    assembled = assemble(read_events(events, event_columns), catalogue) if events else None
+    assembled = assemble(read_events(events, event_columns), catalogue, read_rules(events)) if events else None
     frame = read_feedback(feedback, feedback_columns) if feedback else None
     used = 0
     if verdicts is not None:

@@ -14,8 +14,9 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from models.journey.claims import DEFAULT, Rules, bare, own_id
 from models.journey.event import SECOND, Event, Micros
-from models.journey.identity import bare, learn_all, own_id
+from models.journey.identity import learn_all
 from models.journey.journeys import Ints, Journeys
 from models.journey.touchpoint import Catalogue, Touchpoint
 
@@ -56,8 +57,9 @@ class Assembled:
     repeats: int
 
 
-def assemble(events: Iterable[Event], catalogue: Catalogue) -> Assembled:
-    """Build journeys from a log. Repeats are dropped by message_id, never by content; the first received stays.
+def assemble(events: Iterable[Event], catalogue: Catalogue, rules: Rules = DEFAULT) -> Assembled:
+    """Build journeys from a log; `rules` say who is who. Repeats are dropped by message_id, never by content; the first
+    received stays.
 
     Nothing depends on the order in which events arrive here: of two repeats received at once, the written rank of
     their content decides.
@@ -69,7 +71,7 @@ def assemble(events: Iterable[Event], catalogue: Catalogue) -> Assembled:
         kept = first.setdefault(event.message_id, event)
         if kept is not event and _before(event, kept):
             first[event.message_id] = event
-    owners = learn_all(first.values())
+    owners = learn_all(first.values(), rules)
     steps = []
     for event in first.values():
         touchpoint = catalogue.touchpoint(event)

@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
+from models.journey.claims import DEFAULT, SPLIT, Rules
 from models.journey.event import EARLIEST, KINDS, LATEST, SECOND, Event, Micros, micros, parse_time
 from models.journey.table import BATCH_ROWS, Columns, EventLogError, Table, plain
 
-__all__ = ["ALIASES", "COLUMNS", "SCHEMA", "EventLogError", "Table", "read_events", "write_events"]
+__all__ = ["ALIASES", "COLUMNS", "SCHEMA", "EventLogError", "Table", "read_events", "read_rules",
+           "write_events"]  # fmt: skip
 
 COLUMNS = (
     "message_id", "type", "event", "user_id", "anonymous_id", "previous_id", "occurred_at", "received_at",
@@ -40,6 +42,7 @@ SCHEMA = pa.schema(
         ("received_at", pa.timestamp("us", tz="UTC")), ("properties", pa.string()), ("context", pa.string()),
     ]
 )  # fmt: skip
+_RULES = b"journey.identity"
 _DECODER = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -64,15 +67,28 @@ def read_events(path: Path, mapping: Mapping[str, str] | None = None) -> Iterato
         raise EventLogError(f"{path}: holds no rows")
 
 
-def write_events(path: Path, events: Iterable[Event]) -> int:
-    """Write events as Parquet in the canonical columns; returns how many. The file appears whole or not at all."""
+def read_rules(path: Path) -> Rules:
+    """Who is who in this log, as whoever wrote it decided; the usual rules where the file says nothing of it."""
+    try:
+        said = (pa.parquet.read_schema(path).metadata or {}).get(_RULES) if path.suffix == ".parquet" else None
+        return Rules.from_dict(msgspec.json.decode(said)) if said else DEFAULT
+    except (pa.ArrowException, OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        return DEFAULT  # what is wrong with the file is told where its events are read
+
+
+def write_events(path: Path, events: Iterable[Event], rules: Rules = DEFAULT) -> int:
+    """Write events as Parquet in the canonical columns, with the rules of who is who beside them; returns how many.
+
+    The file appears whole or not at all.
+    """
+    schema = SCHEMA.with_metadata({_RULES: msgspec.json.encode(rules.to_dict())})
     rows = 0
     partial = path.with_suffix(path.suffix + ".partial")
     try:
-        with pa.parquet.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        with pa.parquet.ParquetWriter(partial, schema, compression="zstd") as writer:
             stream = iter(events)
             while batch := [_row(event) for event in islice(stream, BATCH_ROWS)]:
-                writer.write_table(pa.Table.from_pylist(batch, SCHEMA))
+                writer.write_table(pa.Table.from_pylist(batch, schema))
                 rows += len(batch)
         partial.replace(path)
     finally:
@@ -149,6 +165,8 @@ def _singles(head: str, cells: Mapping[str, Any]) -> list[tuple[str, list[Any]]]
 
 
 def _check_event(path: Path, number: int, event: Event) -> None:
+    if event.kind == SPLIT:
+        return
     if event.kind not in KINDS:
         fix = "or keep the column as a property with --map properties.type=type"
         raise EventLogError(f"{path}: row {number}: type {event.kind!r}; allowed: {', '.join(KINDS)}; {fix}")

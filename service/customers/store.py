@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, text
 
+from models.insight import JourneySummary
 from models.journey.assembly import Feedback, Step, columns, with_customers
+from models.journey.claims import ids_for
 from models.journey.event import Micros
 from models.journey.journeys import Journeys
 from models.journey.touchpoint import Touchpoint
+from service.customers.words import Said, sort_out
 from service.database import Database
 from service.events.folded import feedback, identities, touchpoints
 
@@ -20,8 +23,9 @@ TOUCHPOINTS_COUNTED = 20_000
 
 
 def resolve(connection: Connection, asked: str) -> str | None:
-    """The surviving customer behind a userId or an anonymousId (in this order); None if nobody is known by it."""
-    ids = (f"u:{asked}", f"a:{asked}")
+    """The surviving customer behind a userId, an anonymousId or any other id, in the order of `ids_for`; None if nobody
+    is known by it."""
+    ids = ids_for(asked)
     found = {row.id: row.customer_id for row in connection.execute(select(identities).where(identities.c.id.in_(ids)))}
     return next((found[id] for id in ids if id in found), None)
 
@@ -32,9 +36,12 @@ def living(connection: Connection, customer_ids: Sequence[str]) -> set[str]:
     return set(connection.execute(wanted).scalars())
 
 
-def journeys_of(connection: Connection, customer_ids: Sequence[str]) -> Journeys:
-    """The whole journeys of these customers, in this order; one without touchpoints gets an empty journey."""
-    mine = touchpoints.c.customer_id.in_(customer_ids)
+def journeys_of(connection: Connection, customer_ids: Sequence[str], read: Sequence[str] | None = None) -> Journeys:
+    """The whole journeys of these customers, in this order; one without touchpoints gets an empty journey.
+
+    So does one that is not among those to `read`, where they are given.
+    """
+    mine = touchpoints.c.customer_id.in_(customer_ids if read is None else read)
     steps = [
         Step(
             row.customer_id, row.occurred_at, row.known_at, row.message_id,
@@ -45,13 +52,41 @@ def journeys_of(connection: Connection, customer_ids: Sequence[str]) -> Journeys
     return with_customers(columns(steps), customer_ids)
 
 
-def feedback_of(connection: Connection, customer_ids: Sequence[str]) -> dict[str, list[Feedback]]:
-    """What each of these customers said, oldest first, the last one being the latest."""
-    mine = select(feedback).where(feedback.c.customer_id.in_(customer_ids))
-    found: dict[str, list[Feedback]] = defaultdict(list)
-    for row in connection.execute(mine.order_by(feedback.c.said_at, feedback.c.known_at, feedback.c.feedback_id)):
-        found[row.customer_id].append(_feedback(row))
+def extents_of(connection: Connection, customer_ids: Collection[str], as_of: Micros) -> dict[str, JourneySummary]:
+    """How many touchpoints each of these customers had at `as_of`, and when the first and the last; nothing else."""
+    at = touchpoints.c.occurred_at
+    mine = (touchpoints.c.customer_id.in_(customer_ids), at <= as_of, touchpoints.c.known_at <= as_of)
+    counted = (func.count().label("n"), func.min(at).label("first"), func.max(at).label("last"))
+    wanted = select(touchpoints.c.customer_id, *counted).where(*mine)
+    found = dict.fromkeys(customer_ids, JourneySummary(0, None, None, None, None))
+    for row in connection.execute(wanted.group_by(touchpoints.c.customer_id)):
+        found[row.customer_id] = JourneySummary(row.n, row.first, row.last, None, None)
     return found
+
+
+def words_of(connection: Connection, customer_ids: Sequence[str], as_of: Micros | None = None) -> dict[str, list[Said]]:
+    """All that each of these customers said, what they changed later too; what was known at `as_of` if it is given."""
+    mine = select(feedback).where(feedback.c.customer_id.in_(customer_ids))
+    if as_of is not None:
+        mine = mine.where(feedback.c.known_at <= as_of, feedback.c.said_at <= as_of)
+    found: dict[str, list[Said]] = defaultdict(list)
+    for row in connection.execute(mine):
+        found[row.customer_id].append(_said(row))
+    return found
+
+
+def words_by_id(connection: Connection, id: str) -> Said | None:
+    """The words with this id, of whichever version."""
+    row = connection.execute(select(feedback).where(feedback.c.feedback_id == id)).first()
+    return _said(row) if row else None
+
+
+def feedback_of(
+    connection: Connection, customer_ids: Sequence[str], as_of: Micros | None = None, window: Micros = 0
+) -> dict[str, list[Feedback]]:
+    """Of what each of these customers said, the words that count, oldest first; `window`: see words.sort_out."""
+    said = words_of(connection, customer_ids, as_of)
+    return {customer: [one.feedback for one in sort_out(said[customer], window).counting] for customer in said}
 
 
 def touchpoint_counts(connection: Connection) -> Mapping[str, int]:
@@ -62,20 +97,22 @@ def touchpoint_counts(connection: Connection) -> Mapping[str, int]:
     return {f"{row.channel}.{row.action}": row.n for row in rows}
 
 
-def feedback_rows(database: Database, as_of: Micros, batch: int = 5_000) -> Iterator[Feedback]:
-    """Everything that was said and known at `as_of`, for export."""
+def feedback_rows(database: Database, as_of: Micros, window: Micros, batch: int = 1_000) -> Iterator[Said]:
+    """The words that counted at `as_of`, for export; customer by customer, `batch` customers at a time."""
     last = ""
+    ids = feedback.c.customer_id
     while True:
-        wanted = (feedback.c.feedback_id > last, feedback.c.known_at <= as_of)
         with database.read() as connection:
-            rows = connection.execute(
-                select(feedback).where(*wanted).order_by(feedback.c.feedback_id).limit(batch)
-            ).all()
-        if not rows:
+            following = select(ids).where(ids > last).distinct().order_by(ids).limit(batch)
+            customers = connection.execute(following).scalars().all()
+            said = words_of(connection, customers, as_of)
+        if not customers:
             return
-        yield from map(_feedback, rows)
-        last = rows[-1].feedback_id
+        for customer in customers:
+            yield from sort_out(said.get(customer, ()), window).counting
+        last = customers[-1]
 
 
-def _feedback(row: Any) -> Feedback:
-    return Feedback(row.feedback_id, row.customer_id, row.said_at, row.known_at, row.channel, row.text, row.rating)
+def _said(row: Any) -> Said:
+    words = Feedback(row.feedback_id, row.customer_id, row.said_at, row.known_at, row.channel, row.text, row.rating)
+    return Said(words, row.edits, row.received_at, row.rated, row.scale, row.language, row.language_given)

@@ -5,7 +5,7 @@ Tables only. All of it can be deleted and folded again from the log to the same 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text, text
 
 from service.database import holds, holds_nothing, metadata
 
@@ -29,16 +29,15 @@ identities = Table(
     metadata,
     Column("id", String, primary_key=True),
     Column("customer_id", String, nullable=False, index=True),
-    Column("joined_to", String, index=True),
-    Column("joined_at", BigInteger, nullable=False),
     Column("known_at", BigInteger, nullable=False),
-    Column("message_id", String),
+    Column("shared_at", BigInteger),
+    Index("identities_shared", "id", sqlite_where=text("shared_at IS NOT NULL")),
     **holds(exported="all ids of the customer", erased="all ids of the customer are deleted"),
 )
-"""Every id with its kind (`a:` a device, `u:` a known id) and the surviving customer behind it.
+"""Every id with its kind (`u:` a known user, `a:` a device, `x:` an id of a person) and the customer behind it.
 
-`joined_to` and `message_id` are the claim that joined it, with `joined_at` when; `known_at` is from when the whole
-chain up to the surviving customer was known (0 where nothing was joined).
+`known_at` is from when it has been with the surviving id without a break (EARLIEST where nothing is joined); at
+`shared_at` it was known that it belongs to too many to be joined with any. What joined them is in joins.py.
 """
 
 touchpoints = Table(
@@ -55,9 +54,12 @@ touchpoints = Table(
     Column("stage", String, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("contact", Boolean, nullable=False),
+    Column("stale", Boolean, nullable=False),
     Index("touchpoints_customer", "customer_id", "occurred_at"),
+    Index("touchpoints_stale", "customer_id", sqlite_where=text("stale")),
     **holds(exported="all rows of the customer", erased="all rows of the customer are deleted"),
 )
+"""`stale` while another catalogue is coming that reads the event otherwise, see remap.py."""
 
 feedback = Table(
     "feedback",
@@ -71,9 +73,17 @@ feedback = Table(
     Column("channel", String, nullable=False),
     Column("text", Text, nullable=False),
     Column("rating", Integer),
+    Column("edits", String, index=True),
+    Column("rated", Float),
+    Column("scale", String),
+    Column("language", String),
+    Column("language_given", Boolean, nullable=False),
     Index("feedback_customer", "customer_id", "said_at"),
     **holds(exported="all rows of the customer", erased="all rows of the customer are deleted"),
 )
+"""Each version of the words has a row. `feedback_id` is of these very words; `edits` names the feedback whose words
+they replace, null for what was said first. `rating` is in stars; `rated` and `scale` are there where it came on another
+scale. Which words count is not stored: customers/words.py tells."""
 
 cursors = Table(
     "cursors",

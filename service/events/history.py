@@ -7,6 +7,7 @@ files and rows are is told in importing/.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +30,13 @@ from service.events.importing.plan import plan_of
 from service.events.importing.refusals import Refusals, refusals_to
 from service.events.importing.rows import Rows
 from service.events.importing.source import Source
+from service.events.revisions import revised
+from service.events.tombstones import CODE as ERASED
+from service.events.tombstones import sift
+from service.events.words import before_log
+from service.masking import masking_of
 from service.settings import Settings
+from service.state import catalogue_of
 from service.writer import is_storage_trouble
 
 BATCH = 5_000
@@ -141,7 +148,8 @@ class History:
         files = ", ".join(dict.fromkeys(file.path.name for file in self.files))
         begun = record.begin(database, self._id(), files, self.clock())
         with self._reading(begun.started_at, seen, refused) as (events, refusals):
-            done, new = self._append(database, begun, self._ordered(events, seen))
+            done, new, erased = self._append(database, begun, self._ordered(events, seen))
+            refusals.codes += Counter({ERASED: erased})
         if done == 0 and refusals.codes:
             raise RowsRefused(f"All {seen.rows} rows are refused; the first: {refusals.first[0]}.",
                               "See whether the mapping fits: --dry-run shows it.")  # fmt: skip
@@ -216,20 +224,26 @@ class History:
     def _ordered(self, events: Iterator[Event], seen: Seen) -> Iterator[Event]:
         return streamed(events) if seen.in_order else merged(events, self.settings.data_dir)
 
-    def _append(self, database: Database, begun: record.Import, events: Iterator[Event]) -> tuple[int, int]:
-        """Append what an earlier run has not; says how many events there are in all, and how many were new now."""
-        done, new, started = 0, 0, begun.started_at
+    def _append(self, database: Database, begun: record.Import, events: Iterator[Event]) -> tuple[int, int, int]:
+        """Append what an earlier run has not; says how many events there are in all, and how many were new now, or of
+        somebody who was erased."""
+        done, new, erased, started = 0, 0, 0, begun.started_at
+        masking = masking_of(self.settings, catalogue_of(self.settings))
         while batch := list(
             islice(events, min(BATCH, begun.events_done - done) if done < begun.events_done else BATCH)
         ):
             if done >= begun.events_done:
+                with database.read() as connection:
+                    kept = before_log(connection, batch, masking)
                 with _going_on_later(), database.write() as connection:
-                    added = store.append_recorded(connection, batch, started)
+                    allowed = sift(connection, kept).kept
+                    erased += len(kept) - len(allowed)
+                    added = store.append_recorded(connection, revised(connection, allowed, masking), started)
                     record.advance(connection, begun.import_id, done, len(batch), added)
                 new += added
             done += len(batch)
             self.tell("events in the log", done, 0)
-        return done, new
+        return done, new, erased
 
 
 @contextmanager

@@ -7,6 +7,7 @@ and removes; reading a letter again is replay.py's part. A letter sent again is 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Integer,
     LargeBinary,
@@ -29,13 +31,37 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import DAY, Micros, format_time
-from service.database import holds, log_metadata
+from service.database import Who, holds, log_metadata, one_of
 from service.events.splitting import Beside, Sent, beside_of
+from service.events.tombstones import CODE as ERASED
 from service.events.tracking import Refusal
 from service.settings import Settings
 
 HEAD_BYTES = 1_024
 """How much is kept of an event that is too large to be kept whole."""
+
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
+
+
+def names(text: str, who: Who) -> bool:
+    """Whether a text names a person by one of their ids, or quotes an event of theirs, as a word of its own.
+
+    >>> names('{"userId": "c\\u0031"}', Who(ids=("u:c1",))), names('{"userId": "c12"}', Who(ids=("u:c1",)))
+    (True, False)
+    """
+    plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text).replace("\\/", "/")
+    wanted = {*(id[2:] for id in who.ids), *who.events, *who.feedback}
+    return any(one in plain and re.search(rf"(?<!\w){re.escape(one)}(?!\w)", plain) for one in wanted)
+
+
+def _rows_of(connection: Connection, table: Table, who: Who) -> ColumnElement[bool]:
+    """By what they say. Reads every letter: a short id finds some of others', which are refused events as well."""
+    columns = table.c.seq, table.c.raw, table.c.beside
+    rows = connection.execute(select(*columns).execution_options(yield_per=500))
+    return one_of(
+        table.c.seq, [row.seq for row in rows if names((row.raw + b" " + row.beside).decode("utf-8", "replace"), who)]
+    )
+
 
 dead_letters = Table(
     "dead_letters",
@@ -55,8 +81,9 @@ dead_letters = Table(
     Column("beside", LargeBinary, nullable=False),
     sqlite_autoincrement=True,
     **holds(
-        exported="not: what was refused belongs to no customer, though its text may name one",
+        exported="letters whose text holds an id of the customer",
         erased="letters whose text holds an id of the customer are deleted; all go after letter_days",
+        rows=_rows_of,
     ),
 )
 """`received_at` is when it came first, `last_at` when last, `times` how often. `whole` letters can be replayed;
@@ -113,7 +140,10 @@ class Count:
 
 
 def keep(connection: Connection, sent: Sent, refusals: Sequence[Refusal], now: Micros, settings: Settings) -> None:
-    """Keep what was refused of one request, in the caller's writing transaction; the oldest beyond the limits go."""
+    """Keep what was refused of one request, in the caller's writing transaction; the oldest beyond the limits go.
+
+    Nothing is kept of those who were erased."""
+    refusals = [refusal for refusal in refusals if refusal.code != ERASED]
     if not refusals:
         return
     beside = _beside(sent.beside)

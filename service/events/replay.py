@@ -16,7 +16,10 @@ from sqlalchemy import Connection
 from models.journey.event import Event, Micros
 from service.events import letters, store
 from service.events.letters import Letter
+from service.events.tombstones import CODE as ERASED
+from service.events.tombstones import sift
 from service.events.tracking import Reader
+from service.events.words import before_log
 from service.state import State
 
 BATCH = 500
@@ -82,13 +85,16 @@ class _Batch:
             refused[found.code] += 1
             if found.code != letter.code:
                 letters.tell_again(connection, letter, found)
-        new = store.append_on(connection, events, self.now) if events else 0
+        allowed = sift(connection, events).kept
+        refused += Counter({ERASED: len(events) - len(allowed)})
+        kept = before_log(connection, allowed, self.state.masking)
+        new = store.append_on(connection, kept, self.now) if events else 0
         letters.remove(connection, taken)
         if self.dry_run:
             trial.rollback()
         else:
             trial.commit()
-        self._count(len(batch), new, len(events) - new, refused)
+        self._count(len(batch), new, len(allowed) - new, refused)
         return batch
 
     def _count(self, read: int, accepted: int, repeated: int, refused: Counter[str]) -> None:

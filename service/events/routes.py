@@ -6,11 +6,13 @@ An event is committed to the log before the 200. What browsers need besides is i
 from __future__ import annotations
 
 from asyncio import wrap_future
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from models.journey.event import KINDS, Micros, format_time
@@ -28,14 +30,18 @@ from service.errors import (
     Unsupported,
     documented,
 )
-from service.events import browsers, letters, store
+from service.events import browsers, catalogue_routes, letters, store
 from service.events.splitting import Sent, split
+from service.events.tombstones import CODE as ERASED
+from service.events.tombstones import sift_received
 from service.events.tracking import Reader, Received, answer
+from service.events.words import before_log, have_words, letter_before_log
 from service.settings import Settings
 from service.state import State, state_of
 
 router = APIRouter()
 router.include_router(browsers.router, tags=["events"])
+router.include_router(catalogue_routes.router)
 
 CALLS = {**{kind: kind for kind in KINDS}, **{kind[0]: kind for kind in KINDS}, "batch": "batch", "b": "batch"}
 """The last part of a path and the call it stands for; browsers send the letters."""
@@ -52,17 +58,31 @@ async def receive(request: Request) -> Response:
     await admit(request, [*credentials(request), sent.write_key or ""], "ingest")
     found = Reader(state.settings, now, state.ids, now).read(sent)
     new = 0
+    if found.refusals or have_words(found.events, state.masking):
+        found = await run_in_threadpool(mask, state, found)
     if found.events or found.refusals:
         keeping = state.writer.submit(lambda connection: keep(connection, sent, found, now, state.settings))
-        new = await wrap_future(keeping)
-    counters_of(request).count_events(new, len(found.events) - new, len(found.refusals))
+        found, new = await wrap_future(keeping)
+    erased = sum(refusal.code == ERASED for refusal in found.refusals)
+    counters_of(request).count_events(new, len(found.events) - new, len(found.refusals) - erased, erased)
     return Response(msgspec.json.encode(answer(found, new)), media_type="application/json")
 
 
-def keep(connection: Connection, sent: Sent, found: Received, now: Micros, settings: Settings) -> int:
-    """Append the events and keep what was refused, together; says how many events were new."""
+def mask(state: State, found: Received) -> Received:
+    """What was received, with the words in it as the log may keep them."""
+    most = state.settings.event_bytes
+    with state.log.read() as connection:
+        return Received(
+            before_log(connection, found.events, state.masking),
+            [replace(one, raw=letter_before_log(connection, one.raw, state.masking, most)) for one in found.refusals],
+        )
+
+
+def keep(connection: Connection, sent: Sent, found: Received, now: Micros, settings: Settings) -> tuple[Received, int]:
+    """Append the events and keep what was refused, together; says what could be kept, and how many events were new."""
+    found = sift_received(connection, found)
     letters.keep(connection, sent, found.refusals, now, settings)
-    return store.append_on(connection, found.events, now) if found.events else 0
+    return found, store.append_on(connection, found.events, now) if found.events else 0
 
 
 _EVENT: dict[str, Any] = {"type": "object"}

@@ -12,21 +12,46 @@ import msgspec
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
+    Index,
     Integer,
     Row,
     String,
     Table,
     Text,
     UniqueConstraint,
+    and_,
     func,
+    or_,
     select,
+    text,
+    update,
 )
 
+from models.journey.claims import SPLIT
 from models.journey.event import Event, Micros
-from service.database import Database, holds, insert_new, log_metadata
+from service.database import Database, Who, holds, insert_new, log_metadata, one_of
+from service.events.tombstones import sift
 
 Stream = Literal["event", "feedback"]
+
+
+def _pair_of(table: Table) -> list[ColumnElement[str]]:
+    """The ids that a split names."""
+    return [func.json_extract(table.c.properties, f"$.{name}") for name in ("id", "owner")]
+
+
+def _rows_of(connection: Connection, table: Table, who: Who) -> ColumnElement[bool]:
+    """By the id that each event carries as its own. Reads the whole log, once: an index would slow every append."""
+    known, devices = ([id[2:] for id in who.ids if id.startswith(kind)] for kind in ("u:", "a:"))
+    own = or_(
+        one_of(table.c.user_id, known),
+        and_(table.c.user_id.is_(None), one_of(table.c.anonymous_id, devices)),
+        and_(table.c.kind == SPLIT, or_(*(one_of(named, who.ids) for named in _pair_of(table)))),
+    )
+    return one_of(table.c.seq, list(connection.execute(select(table.c.seq).where(own)).scalars()))
+
 
 log = Table(
     "log",
@@ -45,8 +70,15 @@ log = Table(
     Column("context", Text, nullable=False),
     UniqueConstraint("stream", "message_id"),
     sqlite_autoincrement=True,
-    **holds(exported="as it is, by user_id and anonymous_id", erased="rows of every id of the customer are deleted"),
+    **holds(
+        exported="as it is, by the id that an event carries as its own",
+        erased="rows of every id of the customer are deleted; a device of theirs is taken out of others' rows",
+        rows=_rows_of,
+        json_columns=("properties", "context"),
+    ),
 )
+for _id in (log.c.user_id, log.c.anonymous_id):
+    Index(f"log_identify_{_id.name}", _id, sqlite_where=text("kind = 'identify'"))
 
 
 def append(database: Database, events: Sequence[Event], now: Micros, stream: Stream = "event") -> int:
@@ -62,9 +94,10 @@ def append_on(connection: Connection, events: Sequence[Event], now: Micros, stre
 
     `received_at` is given here: never before that of any earlier row, even where the clock was set back, so that the
     order of the log is the order of (received_at, message_id), which is the order in which identity is learned.
+    Nothing is kept of those who were erased, however it comes.
     """
     received_at = max(now, last_received(connection) + 1)
-    ordered = sorted(events, key=lambda event: event.message_id)
+    ordered = sorted(sift(connection, events).kept, key=lambda event: event.message_id)
     return insert_new(connection, log, [_row(event, stream, received_at) for event in ordered])
 
 
@@ -76,10 +109,21 @@ def append_recorded(connection: Connection, events: Sequence[Event], now: Micros
     Says how many were new.
     """
     received_at, rows = last_received(connection), []
-    for event in events:
+    for event in sift(connection, events).kept:
         received_at = max(min(event.received_at, now), received_at + 1)
         rows.append(_row(event, "feedback" if event.kind == "feedback" else "event", received_at))
     return insert_new(connection, log, rows)
+
+
+def take_ids_out(connection: Connection, who: Who, reading: Connection) -> int:
+    """Others' events forget the devices and ids of this person that stand in them; says how many events. `reading`
+    looks for them."""
+    bare, found = [id[2:] for id in who.ids], 0
+    for column in (log.c.anonymous_id, log.c.previous_id):
+        others = (one_of(column, bare), log.c.user_id.is_not(None))
+        rows = list(reading.execute(select(log.c.seq).where(*others)).scalars())
+        found += connection.execute(update(log).where(one_of(log.c.seq, rows)).values({column: None})).rowcount
+    return found
 
 
 def last_received(connection: Connection) -> Micros:

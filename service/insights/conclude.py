@@ -14,11 +14,13 @@ import numpy as np
 from sqlalchemy import Connection, Row
 
 from models.bundle import Bundle, NoBundle
-from models.insight import Conclusion, Insight
+from models.insight import Conclusion, Insight, JourneySummary
 from models.journey.assembly import Feedback
 from models.journey.event import Micros
 from models.journey.journeys import Journeys
+from service.customers import consent
 from service.customers import store as customers
+from service.customers.words import sort_out
 from service.events import projector
 from service.insights import store
 from service.insights.shape import body_of
@@ -37,8 +39,14 @@ class Known:
     gone: tuple[str, ...]
     journeys: Journeys
     said: Mapping[str, Sequence[Feedback]]
+    others: Mapping[str, Sequence[Feedback]]
+    """Words that do not count: edited since, or a repeat of others."""
     current: Mapping[str, Row[Any]]
     bundle: Bundle
+    objecting: Mapping[str, JourneySummary]
+    """Customers who are not to be profiled, with the extent of their journeys: those are not read, they are empty."""
+    answered: Mapping[str, Conclusion]
+    """What people had answered before the customer objected, by feedback, where the objection was lifted since."""
 
 
 @dataclass
@@ -89,15 +97,25 @@ def look(
     """Read all that concluding these customers needs; `at` is the moment to conclude as of, if not now."""
     living = customers.living(connection, customer_ids)
     here = [customer for customer in dict.fromkeys(customer_ids) if customer in living]
-    said = customers.feedback_of(connection, here)
+    as_of = moment(connection, state) if at is None else at
+    said = {
+        customer: sort_out(words, state.settings.repeat_window)
+        for customer, words in customers.words_of(connection, here, as_of).items()
+    }
+    objecting = consent.objecting(connection, here)
+    current = store.current_about(connection, [one.id for found in said.values() for one in found.all])
+    lifted = [row for row in current.values() if row.customer_id not in objecting]
     return Known(
-        as_of=moment(connection, state) if at is None else at,
+        as_of=as_of,
         revisions=store.revisions(connection, customer_ids),
         gone=tuple(customer for customer in customer_ids if customer not in living),
-        journeys=customers.journeys_of(connection, here),
-        said=said,
-        current=store.current_about(connection, [one.feedback_id for all_said in said.values() for one in all_said]),
+        journeys=customers.journeys_of(connection, here, read=[one for one in here if one not in objecting]),
+        said={customer: [one.feedback for one in found.counting] for customer, found in said.items()},
+        others={customer: [one.feedback for one in found.others] for customer, found in said.items()},
+        current=current,
         bundle=live.bundle or NoBundle(customers.touchpoint_counts(connection)),
+        objecting=customers.extents_of(connection, objecting, as_of),
+        answered=store.answered_before(connection, [row for row in lifted if store.is_withdrawn(row)]),
     )
 
 
@@ -105,18 +123,40 @@ def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thoug
     """Conclude words that have no conclusion yet or (`anew`) one of another version of the model; then the insights."""
     feelings: dict[str, Conclusion] = {}
     for customer in known.journeys.customers:
+        if customer in known.objecting:
+            feelings |= _withdrawn(known, customer)
+            continue
         due = [one for one in known.said.get(customer, ()) if _due(known.current.get(one.feedback_id), live, anew)]
         for first in range(0, len(due), TEXTS_AT_ONCE):
             texts = due[first : first + TEXTS_AT_ONCE]
             found = known.bundle.conclude_feedback(texts, state.settings.policy)
-            feelings |= {one.feedback_id: conclusion for one, conclusion in zip(texts, found, strict=True)}
+            feelings |= {
+                one.feedback_id: known.answered.get(one.feedback_id, conclusion)
+                for one, conclusion in zip(texts, found, strict=True)
+            }
     latest = [_latest(known, feelings, customer) for customer in known.journeys.customers]
+    return Thought(insights_of(known, latest, state, live), feelings)
+
+
+def insights_of(known: Known, latest: Sequence[Conclusion | None], state: State, live: Live) -> list[Insight]:
+    """One for each journey as of `known.as_of`, with the latest feeling of each; withdrawn where somebody objected."""
     as_of = np.full(len(known.journeys), known.as_of, dtype=np.int64)
-    return Thought(known.bundle.insights(known.journeys, as_of, latest, live.model, state.settings.policy), feelings)
+    found = known.bundle.insights(known.journeys, as_of, latest, live.model, state.settings.policy)
+    extents = known.objecting
+    return [one.withdrawn(extents[one.customer_id]) if one.customer_id in extents else one for one in found]
 
 
 def _due(row: Row[Any] | None, live: Live, anew: bool) -> bool:
-    return row is None or (anew and row.decided_by == "model" and row.version != live.model.version)
+    if row is None or store.is_withdrawn(row):
+        return True
+    return anew and row.decided_by == "model" and row.version != live.model.version
+
+
+def _withdrawn(known: Known, customer: str) -> dict[str, Conclusion]:
+    """In place of what is concluded of the words of somebody who objected; of other words nothing is."""
+    rows = {one.feedback_id: known.current.get(one.feedback_id) for one in known.said.get(customer, ())}
+    standing = {id: row for id, row in rows.items() if row is not None and not store.is_withdrawn(row)}
+    return {id: store.restored(row).withdrawn() for id, row in standing.items()}
 
 
 def _latest(known: Known, feelings: Mapping[str, Conclusion], customer: str) -> Conclusion | None:
@@ -124,7 +164,8 @@ def _latest(known: Known, feelings: Mapping[str, Conclusion], customer: str) -> 
     one = latest_of(known.said.get(customer, ()), known.as_of)
     if one is None:
         return None
-    return feelings.get(one.feedback_id) or store.restored(known.current[one.feedback_id])
+    row = known.current.get(one.feedback_id)
+    return feelings.get(one.feedback_id) or (store.restored(row) if row is not None else None)
 
 
 def latest_of(said: Sequence[Feedback], as_of: Micros) -> Feedback | None:
@@ -160,6 +201,9 @@ def write(connection: Connection, state: State, live: Live, known: Known, though
         row = known.current.get(one.feedback_id)
         if row is not None and row.customer_id != customer:
             store.move(connection, one.feedback_id, customer)
+    for one in known.others.get(customer, ()):
+        if one.feedback_id in known.current:
+            store.retire(connection, one.feedback_id, known.as_of)
     due = state.settings.review_due_hours
     store.put_insight(connection, insight, body_of(insight, due), body_of(insight, due, provisional=True))
     store.concluded(connection, customer, known.revisions[customer])

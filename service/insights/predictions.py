@@ -12,13 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.bundle import NoBundle
 from models.insight import Insight
 from models.journey.assembly import Feedback, Step, columns, feedback_in, with_customers
-from models.journey.event import Event, Micros, parse_time
+from models.journey.event import Event, Micros
 from models.journey.touchpoint import slug
 from service.customers import store as customers
-from service.errors import Invalid, TooLarge
+from service.customers.consent import objecting_names
+from service.errors import TooLarge
 from service.events.tracking import MAX_ID, MAX_NAME
+from service.events.words import check_text
 from service.insights.conclude import latest_of
-from service.insights.feedback import check_text
+from service.insights.lookup import moment_of
 from service.live.bundles import Live
 from service.state import State
 
@@ -79,6 +81,10 @@ def predict(state: State, live: Live, given: PredictionsIn) -> list[Insight]:
                        code="too_many_journeys", field="journeys", allowed=(f"at most {most} journeys",))  # fmt: skip
     as_of = moment_of("as_of", given.as_of) if given.as_of is not None else state.clock()
     rows = [f"{number:09d}" for number in range(len(given.journeys))]
+    withdrawn = _withdrawn(state, given)
+    given = given.model_copy(update={"journeys": [
+        JourneyIn(customer_id=one.customer_id) if one.customer_id in withdrawn else one for one in given.journeys
+    ]})  # fmt: skip
     steps = [step for row, one in zip(rows, given.journeys, strict=True) for step in _steps(state, row, one)]
     bundle = live.bundle or _no_bundle(state)
     latest = _latest_words(state, given, rows, steps, as_of)
@@ -89,20 +95,19 @@ def predict(state: State, live: Live, given: PredictionsIn) -> list[Insight]:
     journeys = with_customers(columns(steps), rows)
     insights = bundle.insights(journeys, moments, feelings, live.model, state.settings.policy)
     names = [one.customer_id or f"journey-{number}" for number, one in enumerate(given.journeys)]
-    return [replace(insight, customer_id=name) for insight, name in zip(insights, names, strict=True)]
+    told = [replace(insight, customer_id=name) for insight, name in zip(insights, names, strict=True)]
+    return [one.withdrawn(one.journey) if one.customer_id in withdrawn else one for one in told]
+
+
+def _withdrawn(state: State, given: PredictionsIn) -> set[str]:
+    """Customers named in the request who objected to being profiled: what was sent of them is not looked at."""
+    with state.service.read() as connection:
+        return objecting_names(connection, [one.customer_id for one in given.journeys if one.customer_id])
 
 
 def _no_bundle(state: State) -> NoBundle:
     with state.service.read() as connection:
         return NoBundle(customers.touchpoint_counts(connection))
-
-
-def moment_of(field: str, given: str) -> Micros:
-    """A moment in a request. Raises Invalid naming the field."""
-    try:
-        return parse_time(given)
-    except (ValueError, OverflowError) as error:
-        raise Invalid(f"{field}: {error}.", "Send ISO 8601 in UTC, ending in Z.", field=field, value=given) from None
 
 
 def _steps(state: State, row: str, journey: JourneyIn) -> list[Step]:

@@ -49,7 +49,7 @@ conclusions = Table(
     Column("decided_by", String, nullable=False),
     Column("stored", Text, nullable=False),
     Column("superseded_at", BigInteger),
-    **holds(exported="all rows of the customer", erased="all rows of the customer are deleted"),
+    **holds("all rows of the customer", "all rows of the customer are deleted", json_columns=("stored",)),
 )
 """`subject` is the feedback's id; `stored` is Conclusion.stored() as JSON; `superseded_at` is null while current."""
 
@@ -163,6 +163,36 @@ def move(connection: Connection, subject: str, customer_id: str) -> None:
     connection.execute(update(conclusions).where(conclusions.c.subject == subject).values(customer_id=customer_id))
 
 
+def retire(connection: Connection, subject: str, at: Micros) -> None:
+    """These words count no more: they were edited, or are a repeat. What was concluded of them is no longer current."""
+    _end_current(connection, subject, at)
+
+
+def end_about(connection: Connection, subjects: Sequence[str], at: Micros) -> None:
+    """These words changed or went: what the model concludes of them ends. What a person answered stays."""
+    for first in range(0, len(subjects), SUBJECTS_PER_QUERY):
+        some = conclusions.c.subject.in_(subjects[first : first + SUBJECTS_PER_QUERY])
+        current = and_(some, conclusions.c.superseded_at.is_(None), conclusions.c.decided_by == "model")
+        connection.execute(update(conclusions).where(current).values(superseded_at=at))
+
+
+def is_withdrawn(row: Row[Any]) -> bool:
+    """Whether it says only that the customer objected to being profiled."""
+    return row.decision == "abstain" and restored(row).is_withdrawn
+
+
+def answered_before(connection: Connection, withdrawn: Sequence[Row[Any]]) -> dict[str, Conclusion]:
+    """What people had answered when these conclusions were withdrawn because the customer objected, by feedback."""
+    found = {}
+    for row in withdrawn:
+        ended = (conclusions.c.subject == row.subject, conclusions.c.superseded_at == row.concluded_at)
+        before = select(conclusions).where(*ended, conclusions.c.conclusion_id != row.conclusion_id)
+        last = connection.execute(before.order_by(conclusions.c.concluded_at.desc())).first()
+        if last is not None and last.decided_by == "person":
+            found[row.subject] = restored(last)
+    return found
+
+
 def _end_current(connection: Connection, subject: str, at: Micros) -> None:
     current = and_(conclusions.c.subject == subject, conclusions.c.superseded_at.is_(None))
     connection.execute(update(conclusions).where(current).values(superseded_at=at))
@@ -262,3 +292,12 @@ def conclusion_rows(database: Database, as_of: Micros, batch: int = 5_000) -> It
             ended = row.superseded_at if row.superseded_at is not None and row.superseded_at <= as_of else None
             yield {**row._mapping, "superseded_at": ended}
         last = (rows[-1].concluded_at, rows[-1].conclusion_id)
+
+
+def concluded_of(connection: Connection, customer_id: str, as_of: Micros | None) -> Sequence[Row[Any]]:
+    """Every conclusion about what this customer said, oldest first; with `as_of`, those made by then."""
+    mine = select(conclusions).where(conclusions.c.customer_id == customer_id)
+    if as_of is not None:
+        mine = mine.where(conclusions.c.concluded_at <= as_of)
+    ended = conclusions.c.superseded_at.nulls_last()
+    return connection.execute(mine.order_by(conclusions.c.concluded_at, ended, conclusions.c.conclusion_id)).all()

@@ -27,6 +27,7 @@ from models.review import (
     undo,
 )
 from service.clock import Ids
+from service.customers.consent import objecting
 from service.insights.store import get_conclusion, restored, supersede
 from service.reviews import store
 
@@ -54,8 +55,16 @@ class Desk:
         return store.skipped_by(self.connection, self.reviewer, self.at)
 
     def take_next(self, *, again: bool = False) -> Row[Any] | None:
-        """The case this reviewer holds, or else the next one, claimed; None where nothing is left for them."""
+        """The case this reviewer holds, or else the next one, claimed; None where nothing is left for them.
+
+        A case of somebody who objected to being profiled meanwhile is not served: it leaves the queue here.
+        """
         found = self.holding() or store.next_waiting(self.connection, self.reviewer, self.at, again=again)
+        while found is not None and objecting(self.connection, [found.customer_id]):
+            self.refresh(self.connection, found.customer_id)
+            before, found = found, store.next_waiting(self.connection, self.reviewer, self.at, again=again)
+            if found is not None and found.conclusion_id == before.conclusion_id:
+                raise RuntimeError("a withdrawn case is still waiting")
         if found is not None:
             self._claim(found)
         return found

@@ -14,13 +14,14 @@ from models.review import MAX_NAME, MAX_NOTE, Answer, ReviewError
 from service.access.keys import Key, require
 from service.body import documented, read_model
 from service.errors import Conflict, Invalid, NotFound, Problem
-from service.reviews import letters, pages, view
+from service.reviews import customers, letters, pages, view
 from service.reviews.desks import PolicyOf, open_desk
 from service.web import pages as web
 
 router = APIRouter()
 router.include_router(pages.router)
 router.include_router(letters.router)
+router.include_router(customers.router)
 router.include_router(web.router)
 
 BODY_BYTES = 65_536

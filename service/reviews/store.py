@@ -80,7 +80,11 @@ verdicts = Table(
     Column("flags", Text, nullable=False),
     Column("chance_of_review", Float, nullable=False),
     Column("undone_at", BigInteger),
-    **holds(exported="rows about the customer's feedback", erased="rows about the customer's feedback are deleted"),
+    **holds(
+        exported="rows about the customer's feedback",
+        erased="rows about the customer's feedback are deleted",
+        json_columns=("emotions", "flags"),
+    ),
 )
 """Complete in itself: conclusions can be made again, verdicts cannot. Only `undone_at` is ever written later.
 

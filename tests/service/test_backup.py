@@ -270,3 +270,9 @@ def test_each_file_of_a_backup_is_whole_in_itself(copy: Path) -> None:
     for name in ("log.db", "service.db"):
         with closing(sqlite3.connect(f"file:{copy / name}?mode=ro&immutable=1", uri=True)) as connection:
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def test_a_backup_into_the_data_folder_is_refused(tmp_path: Path) -> None:
+    with open_house(tmp_path) as house, pytest.raises(Conflict) as refused:
+        backup(house.settings.data_dir, house.settings.data_dir / "backups" / "monday", NOON, CountingIds())
+    assert refused.value.code == "folder_in_data"

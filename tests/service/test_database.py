@@ -7,10 +7,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import MetaData
 
-import service.app
+import service.__main__
 from service.database import Database, log_metadata, metadata
 
-TABLES_ARE_DECLARED_BY = service.app
+TABLES_ARE_DECLARED_BY = service.__main__
 
 
 @pytest.mark.parametrize(("name", "declared"), [("log", log_metadata), ("service", metadata)])

@@ -87,7 +87,7 @@ def test_a_full_disk_is_a_503_and_what_was_acknowledged_before_and_after_is_ther
         assert_to_be_sent_again(house.say("f1", "x" * 90_000))
         assert logged(house) == ["m1"]
     assert send(house, large("m2")).status_code == 200
-    assert house.say("f1", "x" * 90_000).json() == {"feedback_id": "f1", "repeated": False}
+    assert house.say("f1", "x" * 90_000).json() == {"feedback_id": "f1", "repeated": False, "edited": False}
     assert logged(house) == ["m1", "m2", "f1"]
 
 

@@ -64,6 +64,20 @@ CALLS: list[tuple[str, str, Any]] = [
     ("GET", f"/{marked('path')}?{marked('query')}=1", None),
     ("POST", f"/v1/reviews/{marked('case')}/verdict", {"answer": marked("answer"), "note": marked("note"),
                                                        "reviewer": marked("Ada")}),
+    ("GET", f"/v1/feedback/{marked('f')}", None),
+    ("GET", f"/v1/dead-letters?code={marked('code')}", None),
+    ("GET", f"/v1/customers/{marked('user')}/journey?cursor={marked('cursor')}", None),
+    ("GET", f"/v1/customers/{marked('user')}/identity", None),
+    ("POST", f"/v1/customers/{marked('user')}/split", {"id": marked("device"), "reason": marked("reason")}),
+    ("PUT", f"/v1/customers/{marked('user')}/consent", {"profiling": False, "reason": marked("reason")}),
+    ("GET", f"/v1/customers/{marked('user')}/export", None),
+    ("GET", f"/v1/erasures/{marked('erasure')}", None),
+    ("DELETE", f"/v1/customers/{marked('nobody')}", None),
+    ("DELETE", f"/v1/customers/{marked('user')}", None),
+    ("DELETE", f"/v1/customers/{marked('user')}", None),
+    ("POST", "/v1/batch", {"batch": [{**EVENT, "userId": marked("user")}, {"type": marked("type")}]}),
+    ("POST", "/v1/feedback", {"id": marked("h"), "customer_id": marked("user"), "text": marked("words"),
+                              "channel": marked("channel"), "said_at": "2026-01-05T10:00:00Z"}),
 ]  # fmt: skip
 
 

@@ -16,9 +16,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from models.journey.assembly import assemble
+from models.journey.claims import SPLIT, bare, own_id
 from models.journey.event import Event
-from models.journey.eventlog import read_events
-from models.journey.identity import bare, learn_all, own_id
+from models.journey.eventlog import read_events, read_rules
+from models.journey.identity import learn_all
 from models.journey.journeys import Ints, Journeys
 from models.journey.touchpoint import TOUCHPOINT_KINDS, Catalogue
 from training.measure.figures import MeasureError
@@ -44,7 +45,8 @@ def read_logs(*paths: Path) -> tuple[Log, ...]:
     read = [list(read_events(path)) for path in paths]
     catalogue = one_to_one([event for events in read for event in events])
     logs = tuple(
-        Log(path, events, assemble(events, catalogue).journeys) for path, events in zip(paths, read, strict=True)
+        Log(path, events, assemble(events, catalogue, read_rules(path)).journeys)
+        for path, events in zip(paths, read, strict=True)
     )
     for log in logs:
         if not len(log.journeys.code):
@@ -83,11 +85,13 @@ def groups_of(log: Log, column: str) -> Ints:
 
     Raises MeasureError for a column that no event fills.
     """
-    owners = learn_all(log.events)
+    owners = learn_all(log.events, read_rules(log.path))
     row = {customer: number for number, customer in enumerate(log.journeys.customers)}
     values: dict[str, int] = {}
     pairs = set()
     for event in log.events:
+        if event.kind == SPLIT:
+            continue
         value = _cell(event, column)
         customer = row.get(bare(owners.customer(own_id(event))[0]))
         if value and customer is not None:

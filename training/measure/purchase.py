@@ -19,7 +19,7 @@ from models.confidence import metrics
 from models.features.vocabulary import Vocabulary
 from models.journey.assembly import assemble, with_customers
 from models.journey.event import DAY, SECOND, Micros
-from models.journey.eventlog import read_events
+from models.journey.eventlog import read_events, read_rules
 from models.journey.journeys import Ints, Journeys
 from models.journey.target import CENSORED, Target
 from models.journey.touchpoint import Catalogue
@@ -145,7 +145,10 @@ def read_purchase_logs(asked_for: LogMeasurement) -> tuple[Journeys, Journeys, T
     if any(words[name] & touchpoints for other, touchpoints in words.items() if other != name):
         catalogue = Catalogue.parse(BY_NAME)
         words = words_of(events, catalogue)
-    train, test = (assemble(log, catalogue).journeys for log in read)
+    paths = asked_for.train, asked_for.test
+    train, test = (
+        assemble(log, catalogue, read_rules(path)).journeys for log, path in zip(read, paths, strict=True)
+    )  # fmt: skip
     for path, journeys in ((asked_for.train, train), (asked_for.test, test)):
         if not len(journeys.code):
             raise MeasureError(f"{path}: holds no touchpoint, only calls that say who somebody is")

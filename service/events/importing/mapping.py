@@ -18,7 +18,7 @@ import yaml
 from models.journey.event import KINDS
 from service.errors import Invalid, shown
 
-PRESETS = ("events", "web", "shop", "calls", "tickets", "surveys")
+PRESETS = ("events", "web", "shop", "calls", "tickets", "surveys", "objections")
 TYPES = (*KINDS, "feedback")
 TEXTS = ("message_id", "type", "event", "user_id", "anonymous_id", "previous_id")
 MOMENTS = ("occurred_at", "received_at")

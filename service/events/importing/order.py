@@ -26,6 +26,8 @@ from service.events.importing.source import Source
 
 MOST_AT_ONE_MOMENT = 100_000
 """Rows received at one moment are put in the order of their ids; so many may be held in memory for that."""
+SCRATCH = "import-"
+"""How the folders begin in which a merge sorts: one that was killed leaves its own behind."""
 _INSERT_ROWS = 5_000
 
 
@@ -83,7 +85,7 @@ def streamed(events: Iterator[Event]) -> Iterator[Event]:
 def merged(events: Iterator[Event], scratch: Path) -> Iterator[Event]:
     """Events in any order, in the order of (received_at, message_id)."""
     with (
-        TemporaryDirectory(dir=scratch, prefix="import-") as folder,
+        TemporaryDirectory(dir=scratch, prefix=SCRATCH) as folder,
         closing(sqlite3.connect(f"{folder}/run.db")) as run,
     ):
         run.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; CREATE TABLE run (at, id, event)")

@@ -164,7 +164,7 @@ def test_a_catalogue_file_is_named_when_it_cannot_be_read(tmp_path: Path) -> Non
     with pytest.raises(CatalogueError, match=r"mine\.yaml: cannot be read"):
         Catalogue.load(tmp_path / "mine.yaml")
     (tmp_path / "mine.yaml").write_text("rules: []")
-    with pytest.raises(CatalogueError, match=r"mine\.yaml: the catalogue needs"):
+    with pytest.raises(CatalogueError, match=r"mine\.yaml: line 1: the catalogue needs"):
         Catalogue.load(tmp_path / "mine.yaml")
     (tmp_path / "mine.yaml").write_text(f"rules:\n{LAST}")
     assert touchpoint("Hello", catalogue=Catalogue.load(tmp_path / "mine.yaml")).name == "other.hello"
@@ -175,3 +175,16 @@ def test_where_takes_any_of_its_values_in_any_case() -> None:
     mine = Catalogue.parse(f"rules:\n{rule}\n{LAST}")
     assert [touchpoint(name, catalogue=mine, vip=True).channel for name in ("a", "B", "c")] == ["vip", "vip", "other"]
     assert touchpoint("a", catalogue=mine, vip=False).channel == "other"
+
+
+def test_a_rule_may_name_the_scale_of_its_rating() -> None:
+    event = Event("m1", "track", "NPS Answered", "c1", None, 0, 0, {"score": "9", "text": "Good"})
+    point = Catalogue.default().touchpoint(event)
+
+    assert point is not None
+    assert (point.rating, point.rated, point.scale) == (5, 9, "0-10")
+
+
+def test_a_scale_that_is_none_is_a_mistake_with_its_line() -> None:
+    with pytest.raises(CatalogueError, match="scale '10'; allowed: worst-best"):
+        Catalogue.parse("rules:\n  - {channel: a, action: b, stage: sale, rating: properties.r, scale: '10'}\n")

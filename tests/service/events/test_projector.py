@@ -114,7 +114,7 @@ def test_a_fold_that_dies_before_its_commit_leaves_nothing_and_the_next_one_does
         raise RuntimeError("killed")
 
     with monkeypatch.context() as patched:
-        patched.setattr(projector.Folding, "_mark_changed", dies)
+        patched.setattr(projector, "mark_changed", dies)
         with pytest.raises(RuntimeError):
             projector.fold(house.state)
     assert folded(house) == [[], [], [], []]

@@ -23,9 +23,9 @@ from service.access import keys
 from service.app import create_app
 from service.events import projector
 from service.events import store as log
+from service.feedback.sending import FeedbackIn, keep
 from service.insights import store as insights
 from service.insights.conclude import conclude
-from service.insights.feedback import FeedbackIn, keep
 from service.live.bundles import Live, LiveBundles
 from service.reviews.desks import review_policy
 from service.settings import Settings

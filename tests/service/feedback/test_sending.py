@@ -16,7 +16,7 @@ def send(house: House, **changes: Any) -> Any:
 
 
 def test_feedback_is_kept_and_concluded(house: House) -> None:
-    assert send(house, rating=4).json() == {"feedback_id": "f1", "repeated": False}
+    assert send(house, rating=4).json() == {"feedback_id": "f1", "repeated": False, "edited": False}
     house.worker.run_until_idle()
 
     with house.state.service.read() as connection:
@@ -25,10 +25,10 @@ def test_feedback_is_kept_and_concluded(house: House) -> None:
     assert house.insight("c1")["feeling"]["answer"] == "positive"
 
 
-def test_the_same_feedback_again_is_a_repeat_and_other_words_under_its_id_a_conflict(house: House) -> None:
+def test_the_same_feedback_again_is_a_repeat_and_other_words_at_the_same_time_are_a_conflict(house: House) -> None:
     send(house)
 
-    assert send(house).json() == {"feedback_id": "f1", "repeated": True}
+    assert send(house).json() == {"feedback_id": "f1", "repeated": True, "edited": False}
     answer = send(house, text="Not fine")
     assert (answer.status_code, answer.json()["code"]) == (409, "feedback_id_taken")
     house.worker.run_until_idle()
@@ -65,6 +65,11 @@ def test_customer_is_another_word_for_customer_id(house: House) -> None:
         ({"said_at": "1960-01-01"}, 422, "said_at"),
         ({"rating": 6}, 422, "rating"),
         ({"rating": 2.5}, 422, "rating"),
+        ({"rating": 0}, 422, "rating"),
+        ({"rating": 11, "rating_scale": "0-10"}, 422, "rating"),
+        ({"rating": 3, "rating_scale": "5"}, 422, "rating_scale"),
+        ({"rating": 3, "rating_scale": "5-5"}, 422, "rating_scale"),
+        ({"language": "deutsch!"}, 422, "language"),
         ({"raiting": 2}, 422, "raiting"),
         ({"channel": ""}, 422, "channel"),
     ],
