@@ -215,13 +215,17 @@ def kind_of(id: str) -> str:
 
 def shared_in(claims: Iterable[Claim], rules: Rules) -> dict[str, Micros]:
     """The ids that these claims join with more known users, or more ids of one kind of person, than may be; each with
-    when that was known."""
+    when that was known. Two users who each claim the other count once, from the first of the two."""
     joined: dict[tuple[str, str], dict[str, Micros]] = defaultdict(dict)
+
+    def note(others: dict[str, Micros], other: str, known_at: Micros) -> None:
+        others[other] = min(known_at, others.get(other, known_at))
+
     for claim in claims:
         if claim.owner.startswith(KNOWN):
-            joined[claim.id, KNOWN][claim.owner] = claim.known_at
+            note(joined[claim.id, KNOWN], claim.owner, claim.known_at)
             if not claim.id.startswith(DEVICE):
-                joined[claim.owner, kind_of(claim.id)][claim.id] = claim.known_at
+                note(joined[claim.owner, kind_of(claim.id)], claim.id, claim.known_at)
     found = dict[str, Micros]()
     for (id, _), others in joined.items():
         if len(others) > rules.most_users:

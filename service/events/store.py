@@ -6,6 +6,7 @@ Only appends and reads. What is folded from it lies in service.db (folded.py) an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -93,11 +94,14 @@ def append_on(connection: Connection, events: Sequence[Event], now: Micros, stre
     """Append in the caller's writing transaction; says how many were new. Repeats are dropped by message id.
 
     `received_at` is given here: never before that of any earlier row, even where the clock was set back, so that the
-    order of the log is the order of (received_at, message_id), which is the order in which identity is learned.
-    Nothing is kept of those who were erased, however it comes.
+    order of the log is the order of (received_at, message_id), which is the order in which identity is learned. What
+    happened `now` by a clock that was set back happened when it was received. Nothing is kept of those who were erased,
+    however it comes.
     """
     received_at = max(now, last_received(connection) + 1)
     ordered = sorted(sift(connection, events).kept, key=lambda event: event.message_id)
+    if received_at > now:
+        ordered = [replace(one, occurred_at=received_at) if one.occurred_at >= now else one for one in ordered]
     return insert_new(connection, log, [_row(event, stream, received_at) for event in ordered])
 
 

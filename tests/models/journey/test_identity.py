@@ -320,3 +320,11 @@ def test_cutting_an_id_off_takes_it_from_the_customer(log: list[Event], rules: R
             reached |= {one for pair in left if reached & set(pair) for one in pair}
         assert id not in reached
         assert len(apart) == len(pairs)
+
+
+def test_two_users_who_each_claim_the_other_count_once_and_from_the_first_time() -> None:
+    """Else when an id was known to be shared would depend on the order in which its claims are gone through."""
+    crowd = [event("alias", f"u{i}", None, 10 + i, "hub") for i in range(6)]
+    log = [*crowd, event("alias", "hub", None, 30, "u0")]
+    shared = [learn_all(one).resolved.shared for one in (log, log[::-1])]
+    assert shared[0] == shared[1] == {"u:hub": 15}

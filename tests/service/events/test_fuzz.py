@@ -146,7 +146,8 @@ def test_schemathesis_finds_no_failure(tmp_path: Path, mode: GenerationMode) -> 
         key = keys.create(app.state.service.service, "all", keys.SCOPES, NOON)[1]
         schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(tag="events")
         found = [one.ok() for one in schema.get_all_operations() if isinstance(one, Ok)]
-        assert len(found) == len(CALLS) + 2
+        others = {"GET /v1/projects/{write_key}/settings", "GET /v1/dead-letters", "GET /v1/catalogue"}
+        assert {one.label for one in found} == others | {f"POST /v1/{call}" for call in CALLS}
         for operation in found:
             _try_operation(operation, mode, session, {"Authorization": f"Bearer {key}"})
     asgi.shutdown_lifespans()
