@@ -39,6 +39,9 @@ bench: $(SETUP)
 	$(BIN)/python -m benchmarks.feedback --data $(DATA)
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.history
+	$(BIN)/python -m benchmarks.identity
+	$(BIN)/python -m benchmarks.remap
+	$(BIN)/python -m benchmarks.customers
 
 setup: $(SETUP) $(CLIENTS_SETUP)
 
