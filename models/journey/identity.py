@@ -211,11 +211,11 @@ class _Before:
         cls, given: Sequence[Claim], splits: Mapping[Pair, Split], shared: Mapping[str, Micros], rules: Rules
     ) -> _Before:
         cleared: dict[str, Micros] = {}
-        if splits:
-            once = shared_in(given, rules).keys() - shared.keys()
-            for pair in {claim.pair for claim in given} & splits.keys():
-                for id in once.intersection(pair):
-                    cleared[id] = max(splits[pair].known_at, cleared.get(id, EARLIEST))
+        once = shared_in(given, rules).keys() - shared.keys() if splits else frozenset[str]()
+        for pair in {claim.pair for claim in given} & splits.keys() if once else ():
+            end = splits[pair].known_at
+            for id in once.intersection(pair, shared_in(_just_before(end, given, splits), rules)):
+                cleared[id] = max(end, cleared.get(id, EARLIEST))
         freed: dict[str, Micros] = {}
         for claim in given if shared else ():
             if not claim.id.startswith(DEVICE) and is_shared(claim, shared):
@@ -238,6 +238,15 @@ class _Before:
             cleared = max(self.cleared.get(id, EARLIEST) for id in ids)
             found[claim] = max(at, cleared, freed.get(together.find(claim.id), EARLIEST) if merges else EARLIEST)
         return found
+
+
+def _just_before(end: Micros, claims: Iterable[Claim], splits: Mapping[Pair, Split]) -> list[Claim]:
+    """The claims that were known and not undone when something was undone at `end`."""
+    return [
+        claim
+        for claim in claims
+        if claim.known_at <= end and (claim.pair not in splits or splits[claim.pair].known_at >= end)
+    ]
 
 
 def _settle(
