@@ -35,7 +35,7 @@ from training.feedback_baseline import fit_tfidf_baseline
 from training.markov import fit_baselines
 from training.next_touchpoint import fit_next_touchpoint
 from training.purchase import fit_logistic, fit_purchase
-from training.splits import CALIBRATION, TEST, TRAIN, by_touchpoints, for_landmarks, of_texts
+from training.splits import CALIBRATION, TEST, TRAIN, for_landmarks, latest_touchpoints, of_texts
 
 M = TypeVar("M")
 LEAST_TEST_CASES = 20
@@ -68,7 +68,7 @@ def next_touchpoint(asking: Asked, folder: Path) -> Answered[MeasuredNextTouchpo
     """What comes next, and when."""
     config, rng = asking.config, asking.rng
     journeys = _journeys(asking.data)
-    test = by_touchpoints(journeys).test
+    test = latest_touchpoints(journeys)
     vocabulary = Vocabulary.of(journeys.seen_at(np.full(len(journeys), test.since - 1)))
     fit = fit_next_touchpoint(
         journeys, vocabulary, test.since, config.horizon_seconds, config.next_touchpoint, config.seed, folder,

@@ -1,6 +1,7 @@
-"""Slices of time: learn on the earliest, measure confidence on a later one, test on the latest.
+"""What is learned from and what is measured on, apart: slices of time, the latest to test on; and folds of customers.
 
-Knows moments only; which examples lie in a slice is `training/examples.py`'s part. A text is never on both sides.
+Knows moments and sizes only; which examples lie in a slice is `training/examples.py`'s part. A text is never on both
+sides.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Floats = NDArray[np.float64]
 
 TRAIN, CALIBRATION, TEST = "train", "calibration", "test"
 SHARES = (0.70, 0.15, 0.15)
-"""Train, calibration, test: of touchpoints (by time) and of texts."""
+"""Train, calibration, test: of texts; of touchpoints the last alone is kept apart."""
 LANDMARK_SHARES = (0.6, 0.2, 0.2)
 
 
@@ -44,17 +45,16 @@ class Slices:
     test: Slice
 
 
-def by_touchpoints(journeys: Journeys) -> Slices:
-    """Slices that hold 70, 15 and 15 % of all touchpoints.
+def latest_touchpoints(journeys: Journeys) -> Slice:
+    """The slice that holds the latest 15 % of all touchpoints, to measure on.
 
     >>> from models.journey.assembly import journeys_of
     >>> j = journeys_of({"c": [("web.visit", moment) for moment in range(100)]})
-    >>> by_touchpoints(j).calibration
-    Slice(since=70, until=85)
+    >>> latest_touchpoints(j)
+    Slice(since=85, until=100)
     """
     moments = np.sort(journeys.occurred_at)
-    first, second = (int(moments[int(len(moments) * share)]) for share in (SHARES[0], SHARES[0] + SHARES[1]))
-    return Slices(Slice(int(moments[0]), first), Slice(first, second), Slice(second, int(moments[-1]) + 1))
+    return Slice(int(moments[int(len(moments) * (1 - SHARES[2]))]), int(moments[-1]) + 1)
 
 
 def for_landmarks(journeys: Journeys, horizon_seconds: int) -> Slices:

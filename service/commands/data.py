@@ -15,7 +15,7 @@ from service.clock import random_id, system_clock
 from service.commands.console import AsJson, failing_clearly, opened, progress, settings_of
 from service.customers import erasure
 from service.export import export
-from service.insights.lookup import moment_of
+from service.insights.moments import moment_of
 from service.rebuild import rebuild
 
 app = typer.Typer()

@@ -80,11 +80,12 @@ def _time(moment: Micros | None) -> str | None:
 
 def find_customer(state: State, asked: str) -> str:
     """The surviving customer. Somebody whose events are not folded yet is folded on the spot. Raises NotFound."""
-    with state.service.read() as connection:
-        customer = resolve(connection, asked)
-    if customer is None and projector.fold(state):
+
+    def look() -> str | None:
         with state.service.read() as connection:
-            customer = resolve(connection, asked)
+            return resolve(connection, asked)
+
+    customer = projector.find(state, look)
     if customer is None:
         raise unknown_customer(asked)
     return customer

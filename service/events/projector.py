@@ -6,8 +6,9 @@ concludes nothing. Who is who is told in joins.py; a join or a split re-threads 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, delete, select
@@ -25,6 +26,8 @@ from service.events.joins import Joining, Spot, joins, splits
 from service.events.words import as_shown, words_of
 from service.state import State
 
+T = TypeVar("T")
+
 CURSOR = "projector"
 
 
@@ -41,15 +44,18 @@ def position(connection: Connection) -> Position:
     return Position(row.seq, row.received_at) if row else Position(0, 0)
 
 
-def fold(state: State, settle: remap.Settle = remap.nothing_to_settle) -> int:
-    """Fold the next rows of the log in one transaction; says how many. 0: all is folded, or remap.py makes it wait."""
+def fold(state: State, settle: remap.Settle | None = None) -> int:
+    """Fold the next rows of the log in one transaction; says how many. 0: all is folded, or remap.py makes it wait.
+
+    Who cannot settle what was concluded from words leaves it to the worker while words may change.
+    """
     consents.catch_up(state)
     with state.service.read() as connection, state.log.read() as log:
         if store.head(log) <= position(connection).seq:
             return 0
     with state.service.write() as connection:
         by = remap.folding_by(connection, state)
-        if by is None:
+        if by is None or (settle is None and remap.is_writing(connection)):
             return 0
         with state.log.read() as log:
             rows = store.after(log, position(connection).seq, state.settings.fold_batch)
@@ -57,13 +63,24 @@ def fold(state: State, settle: remap.Settle = remap.nothing_to_settle) -> int:
         if rows:
             number, catalogue = by
             folding = Folding(connection, catalogue, Tally.of(catalogue), Joining(connection, state.settings.identity))
-            remap.catch_up(connection, state, folding.fold(events), settle)
+            changed = folding.fold(events)
+            if settle is not None:
+                remap.catch_up(connection, state, changed, settle)
             catalogues.add_counts(connection, number, folding.tally)
             consents.learn(connection, events, state.settings.consent_categories_listed)
             new = insert(cursors).values(name=CURSOR, seq=rows[-1].seq, received_at=rows[-1].received_at)
             moved = {"seq": rows[-1].seq, "received_at": rows[-1].received_at}
             connection.execute(new.on_conflict_do_update(index_elements=["name"], set_=moved))
     return len(rows)
+
+
+def find(state: State, look: Callable[[], T | None]) -> T | None:
+    """What `look` finds. Where it finds nothing, what is not folded yet is folded on the spot, and it looks again."""
+    found = look()
+    if found is None:
+        fold(state)  # even if that says 0 we look again: the worker may have been quicker
+        found = look()
+    return found
 
 
 def fold_all(state: State) -> int:

@@ -79,6 +79,12 @@ def folding_by(connection: Connection, state: State) -> tuple[int, Catalogue] | 
     return None if kept is None else (row.number, kept)
 
 
+def is_writing(connection: Connection) -> bool:
+    """Whether stale touchpoints are being written anew, so that folding may change words that were concluded from."""
+    coming = catalogues.standing(connection).coming
+    return coming is not None and coming.phase == WRITING
+
+
 def catch_up(connection: Connection, state: State, customers: Collection[str], settle: Settle) -> None:
     """Write what is stale of these customers: something became known of them, in this transaction."""
     coming = catalogues.standing(connection).coming

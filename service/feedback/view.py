@@ -18,9 +18,7 @@ from service.state import State
 
 def feedback_at(state: State, id: str, *, provisional: bool) -> dict[str, Any]:
     """The answer. What is not folded yet is folded on the spot. Raises NotFound."""
-    found = _found(state, id, provisional)
-    if found is None and projector.fold(state):
-        found = _found(state, id, provisional)
+    found = projector.find(state, lambda: _found(state, id, provisional))
     if found is None:
         raise NotFound(f"There is no feedback {shown(id)!r}.", "Ask for the id with which it was sent.",
                        code="unknown_feedback", field="feedback_id", value=id)  # fmt: skip

@@ -12,12 +12,13 @@ from service.access.keys import Key, require
 from service.body import documented, read_model
 from service.customers import consent
 from service.customers.consent import IdKind
+from service.customers.identity import find_customer
 from service.customers.timeline import Order, Place
 from service.errors import Forbidden, Invalid, NotFound, Unauthorized, Unavailable, unknown_customer
 from service.errors import documented as problems
 from service.events.tracking import MAX_ID
 from service.insights.conclude import conclude, moment
-from service.insights.lookup import check_past, find_customer, moment_of
+from service.insights.moments import check_past, moment_of
 from service.insights.timeline import answer_of, told_of
 from service.live.bundles import LiveBundles, bundles_of
 from service.state import State, state_of

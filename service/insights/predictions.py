@@ -20,7 +20,7 @@ from service.errors import TooLarge
 from service.events.tracking import MAX_ID, MAX_NAME
 from service.events.words import check_text
 from service.insights.conclude import latest_of
-from service.insights.lookup import moment_of
+from service.insights.moments import moment_of
 from service.live.bundles import Live
 from service.state import State
 

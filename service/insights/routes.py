@@ -14,10 +14,11 @@ from models.journey.event import Micros
 from service.access.keys import Key, require
 from service.body import documented, read_model
 from service.customers.consent import objecting
+from service.customers.identity import find_customer
 from service.errors import unknown_customer
 from service.insights import store
 from service.insights.conclude import conclude, insights_of, latest_of, look, moment
-from service.insights.lookup import check_past, find_customer, moment_of
+from service.insights.moments import check_past, moment_of
 from service.insights.predictions import PredictionsIn, predict
 from service.insights.shape import answer_of
 from service.live.bundles import Live, LiveBundles, bundles_of

@@ -20,11 +20,11 @@ from models.journey.touchpoint import STAGES
 from service.access import sessions
 from service.customers.consent import Told as Statement
 from service.customers.consent import asked_for
+from service.customers.identity import find_customer
 from service.customers.timeline import Place
 from service.errors import Forbidden, NotFound, Unauthorized
 from service.events.tracking import MAX_ID
 from service.insights.customers import take_down
-from service.insights.lookup import find_customer
 from service.insights.timeline import Concluded, Told, Touched, told_of
 from service.live.bundles import bundles_of
 from service.reviews.desks import PolicyOf

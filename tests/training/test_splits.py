@@ -12,21 +12,35 @@ from hypothesis import strategies as st
 
 from models.journey.assembly import journeys_of
 from models.journey.event import DAY, SECOND
-from training.splits import CALIBRATION, TEST, TRAIN, LogTooShort, by_touchpoints, for_landmarks, of_texts
+from training.splits import CALIBRATION, TEST, TRAIN, LogTooShort, for_landmarks, in_folds, latest_touchpoints, of_texts
 
 MOMENTS = st.lists(st.integers(0, 400 * DAY), min_size=1, max_size=60)
 WORDS = st.sampled_from(["good", "Good", " good ", "good  car", "good car", "bad", "never again", "NEVER again", "ok"])
 
 
 @given(MOMENTS)
-def test_slices_of_touchpoints_touch_but_never_overlap(moments: list[int]) -> None:
+def test_the_latest_touchpoints_are_the_last_share_and_reach_the_end(moments: list[int]) -> None:
     journeys = journeys_of({f"c{i}": [("web.visit", at)] for i, at in enumerate(moments)})
-    slices = by_touchpoints(journeys)
-    ordered = [slices.train, slices.calibration, slices.test]
-    assert all(one.since <= one.until for one in ordered)
-    assert all(one.until == other.since for one, other in pairwise(ordered))
-    held = [sum(one.since <= at < one.until for at in moments) for one in ordered]
-    assert sum(held) == len(moments)
+    latest = latest_touchpoints(journeys)
+    held = [at for at in moments if latest.since <= at < latest.until]
+    assert max(moments) in held
+    assert len(held) >= 0.15 * len(moments)
+    assert sum(at > latest.since for at in moments) <= 0.15 * len(moments) + 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(1, 50)), min_size=1, max_size=60), st.integers(2, 5),
+    st.integers(0, 99),
+)  # fmt: skip
+def test_folds_keep_groups_whole_and_none_is_much_larger_than_another(
+    customers: list[tuple[int, int]], folds: int, seed: int
+) -> None:
+    groups, sizes = (np.array(column) for column in zip(*customers, strict=True))
+    fold = in_folds(groups, sizes.astype(np.float64), folds, np.random.default_rng(seed))
+    assert all(len(set(fold[groups == group])) == 1 for group in np.unique(groups))
+    held = np.bincount(fold, weights=sizes, minlength=folds)
+    largest = max(sizes[groups == group].sum() for group in np.unique(groups))
+    assert held.max() - held.min() <= largest
 
 
 @given(MOMENTS, st.integers(1, 150 * 86_400))

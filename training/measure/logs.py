@@ -122,15 +122,3 @@ def same_time(train: Journeys, test: Journeys) -> bool:
 def other_customers(train: Journeys, test: Journeys) -> bool:
     """Whether the test log holds others at the same time; then what is calibrated on should differ in the same way."""
     return same_time(train, test) and not set(train.customers) & set(test.customers)
-
-
-def drawn_groups(groups: Ints, sizes: Ints, share: float, rng: np.random.Generator) -> np.ndarray:
-    """(C,) true for the customers of whole groups, drawn at random, that hold about this share of all touchpoints.
-
-    A group larger than the whole share is never drawn.
-    """
-    size = np.bincount(groups, weights=sizes)
-    order = rng.permutation(len(size))
-    order = order[size[order] <= share * size.sum()]
-    drawn = order[np.cumsum(size[order]) <= share * size.sum()]
-    return np.isin(groups, drawn)

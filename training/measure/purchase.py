@@ -31,10 +31,10 @@ from training.loop import Progress
 from training.measure import figures, truth
 from training.measure.figures import Floats, MeasureError
 from training.measure.landmarks import every, given
-from training.measure.logs import BY_NAME, drawn_groups, other_customers, words_of
+from training.measure.logs import BY_NAME, other_customers, words_of
 from training.purchase import LogisticBaseline, PurchaseConfig, fit_logistic, fit_purchase
 from training.simulator.write import PURCHASE_HORIZON_DAYS
-from training.splits import LogTooShort, Slice
+from training.splits import LogTooShort, Slice, in_folds
 
 CALIBRATION_SHARE = 0.25
 DEFAULT_EVERY: Micros = 28 * DAY
@@ -195,7 +195,7 @@ def fit_standard(
     start, end = int(train.occurred_at.min()), int(train.occurred_at.max())
     horizon = target.horizon_seconds * SECOND
     if other_customers(train, test):
-        held = drawn_groups(np.arange(len(train)), np.ones(len(train), dtype=np.int64), CALIBRATION_SHARE, rng)
+        held = in_folds(np.arange(len(train)), np.ones(len(train)), round(1 / CALIBRATION_SHARE), rng) == 0
         learning, calibrating = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
         until, later, on = end, Slice(start, end), "other customers"
     else:

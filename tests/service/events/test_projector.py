@@ -175,3 +175,19 @@ def test_folding_in_any_steps_is_assembling_at_once_and_folding_again_gives_the_
         before = folded(house)
         rebuild(house.state)
         assert folded(house) == before
+
+
+def test_what_is_looked_for_is_folded_on_the_spot(house: House) -> None:
+    house.batch(track("A", "ada"))
+
+    def look() -> str | None:
+        with house.state.service.read() as connection:
+            return connection.execute(select(customer_rows.c.customer_id)).scalar()
+
+    assert look() is None
+    assert projector.find(house.state, look) == "ada"
+
+
+def test_what_somebody_else_folded_between_two_looks_is_found(house: House) -> None:
+    answers = iter([None, "there"])
+    assert projector.find(house.state, lambda: next(answers)) == "there"

@@ -18,7 +18,7 @@ from tests.training.measure.made_up import ENTROPY, KINDS, LIKELY, quick, write_
 from training.measure.asked import Asked
 from training.measure.figures import MeasureError
 from training.measure.gap import empirical_quantiles, mixture_quantiles
-from training.measure.logs import drawn_groups, groups_of, other_customers, read_logs
+from training.measure.logs import groups_of, other_customers, read_logs
 from training.measure.next_touchpoint import among, losses, measure_next_touchpoint
 
 pytest_plugins = ["tests.trained"]
@@ -134,9 +134,6 @@ def test_customers_who_share_a_device_are_one_group(tmp_path: Path) -> None:
     groups = groups_of(log, "device_id")
     number = {customer: int(group) for customer, group in zip(log.journeys.customers, groups, strict=True)}
     assert number["c0"] == number["c1"] != number["c2"]
-    held = drawn_groups(groups, log.journeys.lengths, 0.3, np.random.default_rng(0))
-    assert 0 < held.sum() <= 6
-    assert all(len(set(held[groups == group])) == 1 for group in np.unique(groups))
     with pytest.raises(MeasureError, match="--group 'tablet'"):
         groups_of(log, "tablet")
 

@@ -1,12 +1,9 @@
-"""What a request asks for, found: the surviving customer behind an id, and the moment of `as_of`. Concludes nothing."""
+"""The moment that a request names: read, and refused where nothing can be known of it. Concludes nothing."""
 
 from __future__ import annotations
 
 from models.journey.event import LATEST, Micros, format_time, parse_time
-from service.customers.identity import find_customer
 from service.errors import Invalid
-
-__all__ = ["check_past", "find_customer", "moment_of"]
 
 
 def moment_of(field: str, given: str) -> Micros:
