@@ -7,16 +7,19 @@ then message_id; so the order in which events arrive does not matter.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from models.journey.arranging import Rows, arranged
 from models.journey.claims import DEFAULT, Rules, bare, own_id
 from models.journey.event import SECOND, Event, Micros
-from models.journey.identity import learn_all
+from models.journey.identity import Owners, learn_all
 from models.journey.journeys import Ints, Journeys
 from models.journey.touchpoint import Catalogue, Touchpoint
 
@@ -72,16 +75,45 @@ def assemble(events: Iterable[Event], catalogue: Catalogue, rules: Rules = DEFAU
         if kept is not event and _before(event, kept):
             first[event.message_id] = event
     owners = learn_all(first.values(), rules)
-    steps = []
-    for event in first.values():
-        touchpoint = catalogue.touchpoint(event)
-        if touchpoint is None:
-            continue
-        customer, joined_at = owners.customer(own_id(event))
-        known_at = max(event.received_at, joined_at)
-        steps.append(Step(bare(customer), event.occurred_at, known_at, event.message_id, touchpoint))
-    feedback = sorted(feedback_in(steps), key=attrgetter("said_at", "feedback_id"))
-    return Assembled(columns(steps), tuple(feedback), total - len(first))
+    steps = (step for event in first.values() if (step := _step(event, catalogue, owners)) is not None)
+    rows = _Gathered()
+    feedback = sorted(feedback_in(map(rows.append, steps)), key=attrgetter("said_at", "feedback_id"))
+    return Assembled(rows.journeys(), tuple(feedback), total - len(first))
+
+
+class _Gathered:
+    """Touchpoints put down as columns one by one: a fraction of the memory of as many steps."""
+
+    def __init__(self) -> None:
+        self._texts: tuple[list[str], list[str], list[str]] = ([], [], [])
+        self._numbers = (array("q"), array("q"), array("q"), array("b"))
+        self._stages: dict[str, str] = {}
+
+    def append(self, step: Step) -> Step:
+        """Take a step in, and hand it back."""
+        point = step.touchpoint
+        for texts, text in zip(self._texts, (step.customer_id, step.message_id, point.name), strict=True):
+            texts.append(text)
+        values = (step.occurred_at, step.known_at, point.amount_minor, point.contact)
+        for numbers, value in zip(self._numbers, values, strict=True):
+            numbers.append(value)
+        self._stages[point.name] = point.stage
+        return step
+
+    def journeys(self) -> Journeys:
+        customer_id, message_id, name = (pa.array(texts, pa.string()) for texts in self._texts)
+        occurred_at, known_at, amount = (np.frombuffer(one, dtype=np.int64) for one in self._numbers[:3])
+        contact = np.frombuffer(self._numbers[3], dtype=np.bool_)
+        return arranged(Rows(customer_id, message_id, name, occurred_at, known_at, amount, contact), self._stages)
+
+
+def _step(event: Event, catalogue: Catalogue, owners: Owners) -> Step | None:
+    touchpoint = catalogue.touchpoint(event)
+    if touchpoint is None:
+        return None
+    customer, joined_at = owners.customer(own_id(event))
+    known_at = max(event.received_at, joined_at)
+    return Step(bare(customer), event.occurred_at, known_at, event.message_id, touchpoint)
 
 
 def _before(event: Event, kept: Event) -> bool:
@@ -111,7 +143,10 @@ def feedback_in(steps: Iterable[Step]) -> Iterable[Feedback]:
 
 
 def columns(steps: Sequence[Step]) -> Journeys:
-    """Rows to columns: customers in order of id, touchpoints in order of (occurred_at, known_at, message_id)."""
+    """Rows to columns: customers in order of id, touchpoints in order of (occurred_at, known_at, message_id).
+
+    For few rows quicker than `arranged`, and the same.
+    """
     ordered = sorted(steps, key=attrgetter("customer_id", "occurred_at", "known_at", "message_id"))
     stages = {step.touchpoint.name: step.touchpoint.stage for step in ordered}
     names = tuple(sorted(stages))
