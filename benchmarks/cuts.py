@@ -46,6 +46,16 @@ def by_group(file: Path, column: str, scratch: Path) -> tuple[Path, Path]:
     return _write(scratch, file, [row for row in rows if row["customer_id"] not in kept_back], test)
 
 
+def before(file: Path, moment: str, scratch: Path) -> tuple[Path, Path, Path]:
+    """What happened before a moment; the whole log; and that moment as a landmark of everybody known by then."""
+    rows = _read(file)
+    past = [row for row in rows if row["timestamp"] < moment]
+    known = [{"customer_id": one, "as_of": moment} for one in sorted({row["customer_id"] for row in past})]
+    train, test = _write(scratch, file, past, rows)
+    asked, _ = _write(scratch / "asked", file, known, known)
+    return train, test, asked
+
+
 def by_customer(file: Path, scratch: Path) -> tuple[Path, Path]:
     """A fifth of the customers, by a hash of their id."""
     rows = _read(file)
@@ -77,6 +87,7 @@ def _read(file: Path) -> list[Row]:
 
 
 def _write(scratch: Path, file: Path, train: list[Row], test: list[Row]) -> tuple[Path, Path]:
+    scratch.mkdir(exist_ok=True)
     paths = scratch / f"{file.parent.name}-train.csv", scratch / f"{file.parent.name}-test.csv"
     for path, rows in zip(paths, (train, test), strict=True):
         with path.open("w", encoding="utf-8", newline="") as lines:

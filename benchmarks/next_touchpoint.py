@@ -1,6 +1,7 @@
 """What comes next, beside peers: `python -m benchmarks.next_touchpoint [--data FOLDER] [--only helpdesk]`.
 
-Each set's learning part is cut once more, 80 to 20, by device or by time. Case end is never an answer.
+Each set's learning part is cut once more, 80 to 20, by device or by time. Case end is never an answer. The same run
+measures how fast it learns and answers and what learning takes (`--only speed`, `sizes`; benchmarks/next_speed.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import cuts
+from benchmarks import cuts, next_speed
 from benchmarks.next_peers import PEERS, Task
 from benchmarks.report import about, merged, of_run, options, shown, table, write
 from training.measure.asked import Asked
@@ -32,6 +33,7 @@ SETS: dict[str, tuple[Callable[[Path, Path], tuple[Path, Path]], str | None, str
     "badges": (cuts.by_customer, None, "by customer: a fifth of the people, at the same time"),
     "shop_synthetic": (cuts.by_customer, None, "by customer: a fifth of the customers, at the same time"),
 }
+SIZES, SPEED = "sizes", "speed"
 NOTES = (
     "Next touchpoint, from the second of each journey on; the end of a journey is no answer. Intervals are 95 %, by",
     "bootstrap over customers. Differences are ours less theirs, paired: a log-loss below zero is better. The cuts are",
@@ -90,15 +92,20 @@ def markdown(name: str, told: Mapping[str, Any]) -> str:
 
 def main() -> None:
     chosen = options(str(__doc__)).parse_args()
-    found = {}
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for name in chosen.only or SETS:
+        for name in chosen.only or (*SETS, SIZES, SPEED):
+            if name in (SIZES, SPEED):
+                found[name] = next_speed.run(chosen.data, chosen.seed) if name == SPEED else next_speed.run_sizes()
+                continue
             if not (chosen.data / "events" / name / "train.csv").is_file():
                 sys.stderr.write(f"skipped {name}: {chosen.data}/events/{name}/train.csv is not there\n")
                 continue
             found[name] = run(name, chosen.data, Path(scratch), chosen.seed)
     every = merged("next_touchpoint", found)
-    write("next_touchpoint", "Next touchpoint", NOTES, every, [markdown(name, one) for name, one in every.items()])
+    told = {SPEED: next_speed.markdown, SIZES: next_speed.markdown_of_sizes}
+    tables = [told.get(name, markdown)(name, one) for name, one in every.items()]
+    write("next_touchpoint", "Next touchpoint", NOTES, every, tables)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ Gathers from flat columns batch by batch, so a log of any length costs no more m
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -34,6 +34,13 @@ class StepBatch:
     asks_when: Tensor
     censored: Tensor
     weight: Tensor  # how much each position's lesson counts; 1 on average over all batches
+
+    def to(self, device: torch.device) -> StepBatch:
+        """The same on a device; `rows` stay where they are."""
+        if device == self.tokens.device:
+            return self
+        moved = {name: one.to(device, non_blocking=True) for name, one in vars(self).items() if name != "rows"}
+        return replace(self, **moved)
 
 
 class StepBatches:
@@ -68,15 +75,19 @@ class StepBatches:
             for part in rng.permutation(batches):
                 chosen = np.split(run, ends)[part]
                 if len(chosen):
-                    yield self._batch(chosen)
+                    yield self.batch(chosen)
 
     def in_order(self) -> Iterator[StepBatch]:
         """Every window once, short ones first."""
         order = np.argsort(self._sizes, kind="stable")
         for start in range(0, len(order), _READING):
-            yield self._batch(order[start : start + _READING])
+            yield self.batch(order[start : start + _READING])
 
-    def _batch(self, chosen: Ints) -> StepBatch:
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, chosen: Ints) -> StepBatch:
+        """These windows, by their number, padded to the longest of them."""
         steps, longest = self._steps, int(self._sizes[chosen].max())
         rows, asks = self._rows[chosen, :longest], self._asks[chosen, :longest]
         there = rows >= 0

@@ -93,10 +93,18 @@ def difference(ours: Floats, theirs: Floats, customer: Ints, rng: np.random.Gene
     return {"mean": _round(found.mean), "interval": [_round(found.low), _round(found.high)]}
 
 
-def ece_figures(confidence: Floats, correct: NDArray[Any], rng: np.random.Generator) -> dict[str, Any]:
-    """Expected calibration error beside the 95 % band that a perfectly calibrated model would show for the same n."""
+def ece_figures(
+    confidence: Floats, correct: NDArray[Any], rng: np.random.Generator, customer: Ints | None = None
+) -> dict[str, Any]:
+    """Expected calibration error beside the 95 % band that a perfectly calibrated model would show for the same n.
+
+    Where a `customer` (n,) has several cases, as moments whose horizons overlap, the band minds that they are alike.
+    """
     found = metrics.ece(confidence, correct, ECE_BINS)
-    band = metrics.ece_band(confidence, ECE_BINS, ECE_DRAWS, rng)
+    if customer is None or len(np.unique(customer)) == len(customer):
+        band = metrics.ece_band(confidence, ECE_BINS, ECE_DRAWS, rng)
+    else:
+        band = metrics.ece_band_of_groups(confidence, correct, customer, ECE_BINS, ECE_DRAWS, rng)
     return {
         "ece": _round(found),
         "ece_band": [_round(band.low), _round(band.high)],
@@ -152,7 +160,7 @@ def purchase_figures(
         "log_loss_interval": interval(ours, asked.customer, rng),
         "mean_interval_width": _round(float((high - low).mean())),
         "bins_inside_interval": _round(bins_inside(probability, low, high, happened)),
-        **ece_figures(probability, happened, rng),
+        **ece_figures(probability, happened, rng, asked.customer),
         "baselines": {},
     }
     for name, theirs in baselines.items():

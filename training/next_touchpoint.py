@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 
-from models.features.vocabulary import FIRST_TOUCHPOINT, PADDING, UNKNOWN, Vocabulary
+from models.features.vocabulary import PADDING, UNKNOWN, Vocabulary
 from models.journey.event import Micros
 from models.journey.journeys import Ints, Journeys
 from models.nets.next_touchpoint import Ensemble, NetShape, NextTouchpointNet
-from models.predictors.baseline import MAX_ORDER, Floats, InterpolatedMarkov
+from models.predictors.baseline import MAX_ORDER, InterpolatedMarkov
 from models.predictors.gap import LONGEST_SECONDS
 from models.predictors.next_touchpoint import (
     ABOUT_FILE,
@@ -31,21 +32,18 @@ from models.predictors.next_touchpoint import (
     MARKOV_FILE,
     NET_FILE,
     MixtureWeights,
-    softmax,
 )
 from training.batches import StepBatch, StepBatches
+from training.compute import Compute, DeviceName, check_device
 from training.errors import TooLittleData
 from training.examples import NextSteps, next_steps
 from training.export import export_next_touchpoint
 from training.loop import Progress, Schedule, TrainingLog, torch_threads, train
 from training.losses import cross_entropy, gap_loss, masked_mean
-from training.markov import answers, fit_markov, half_life
+from training.markov import fit_markov, half_life
+from training.mixing import MOST_HELD_OUT, Folds, OutOfFold, mixed
 from training.splits import in_folds
-
-UP_TO = (1, 2, 4, 8, 16)
-"""Journeys of at most so many touchpoints share a mixture weight."""
-_SHARE_PRIOR = 50.0  # examples' worth of the common share in each bucket
-_MOST_HELD_OUT = 200_000  # examples are plenty to mix and calibrate by
+from training.stacking import FOLD_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ class NextTouchpointConfig:
     members           so many nets answer as one, each held out from its own share of the customers
     few_examples      with more examples one net is enough, held out from an eighth of the customers
     threads           of torch; so small a net is fastest on one, by far where cores are shared
+    device            "auto" (a GPU where there is one), "cpu" or "cuda"; a GPU multiplies in bfloat16 where it can
     """
 
     shape: NetShape = field(default_factory=NetShape)
@@ -78,6 +77,7 @@ class NextTouchpointConfig:
     members: int = 4
     few_examples: int = 200_000
     threads: int = 1
+    device: DeviceName = "auto"
 
     def __post_init__(self) -> None:
         if not 1 <= self.markov_order <= MAX_ORDER:
@@ -91,20 +91,7 @@ class NextTouchpointConfig:
             raise ValueError(f"hidden_share {self.hidden_share} must be at least 0 and below 1")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate {self.learning_rate} must be above 0")
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """What was said of customers whose journeys were not learned from, and what came.
-
-    chance (n, K)  mixed, not calibrated
-    label  (n,)    index of what came
-    weight (n,)    at most 1: how much like the cases to come
-    """
-
-    chance: Floats
-    label: Ints
-    weight: Floats
+        check_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -120,21 +107,6 @@ class NextTouchpointFit:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Folds:
-    """Steps to learn from, and for each net which customers it must not see: `fold` (C,) numbers them."""
-
-    steps: NextSteps
-    fold: Ints
-    nets: int
-
-    def learned(self, number: int) -> NextSteps:
-        return self.steps.of_customers(self.fold != number)
-
-    def held(self, number: int) -> NextSteps:
-        return self.steps.of_customers(self.fold == number)
-
-
 def fit_next_touchpoint(
     journeys: Journeys,
     vocabulary: Vocabulary,
@@ -147,12 +119,17 @@ def fit_next_touchpoint(
     *,
     groups: Ints | None = None,
     ahead: bool = True,
+    checkpoints: Path | None = None,
+    apart: Path | None = None,
 ) -> NextTouchpointFit:
     """Learn from what occurred before `until` and write the predictor's files into the folder `out`.
 
     Customers of one group (C,) are held out together. `ahead` says that what will be asked lies after `until`, so that
-    what is recent may count more; else others are asked about at the same time. Raises TooLittleData where there is
-    nothing to tell apart or too little to learn from.
+    what is recent may count more; else others are asked about at the same time. In the folder `checkpoints`, where one
+    is named, each net is kept as of its last epoch; a fit that was killed, asked the same again, goes on from there.
+    In the folder `apart`, predictor i is written that did not learn from fold i, and which customers (C,) that is, to
+    be asked out of fold (`training/stacking.py`). Raises TooLittleData where there is nothing to tell apart or too
+    little to learn from.
     """
     began = time.monotonic()
     steps = next_steps(journeys, vocabulary, until)
@@ -165,37 +142,49 @@ def fit_next_touchpoint(
         torch.manual_seed(seed)
         base = fit_markov(folds.steps, vocabulary, 1)
         nets = [_new_net(steps, base, vocabulary, config) for _ in range(folds.nets)]
-        logs = [_fit_net(net, folds, number, vocabulary, config, rng, progress) for number, net in enumerate(nets)]
-        order, mixture, held_out, out_of_fold = _mixed(nets, folds, vocabulary, config, rng)
-        progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in held_out.items())}")
+        logs = [
+            _fit_net(net, folds, number, vocabulary, config, rng, progress, checkpoints)
+            for number, net in enumerate(nets)
+        ]
+        found = mixed(nets, folds, vocabulary, config.shape.length, config.markov_order, rng)
+        progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in found.held_out.items())}")
         out.mkdir(parents=True, exist_ok=True)
         net = nets[0] if len(nets) == 1 else Ensemble(nets).eval()
         export_next_touchpoint(net, vocabulary, config.shape.length, out / NET_FILE, rng)
-    fit_markov(folds.steps, vocabulary, order).save(out / MARKOV_FILE)
-    _write_about(steps, vocabulary, horizon_seconds, config, mixture, out)
+    fit_markov(folds.steps, vocabulary, found.order).save(out / MARKOV_FILE)
+    _write_about(steps, vocabulary, horizon_seconds, config, found.weights, out)
+    if apart is not None:
+        for number, one in enumerate(nets):
+            folder = apart / str(number)
+            folder.mkdir(parents=True, exist_ok=True)
+            export_next_touchpoint(one.eval(), vocabulary, config.shape.length, folder / NET_FILE, rng)
+            fit_markov(folds.learned(number), vocabulary, found.order).save(folder / MARKOV_FILE)
+            _write_about(steps, vocabulary, horizon_seconds, config, found.weights, folder)
+        save_file({"fold": folds.fold}, apart / FOLD_FILE)
     examples, seconds = int(steps.asks_what.sum()), time.monotonic() - began
-    return NextTouchpointFit(examples, life, tuple(logs), mixture, held_out, out_of_fold, seconds)
+    return NextTouchpointFit(examples, life, tuple(logs), found.weights, found.held_out, found.out_of_fold, seconds)
 
 
 def _told(life_seconds: float) -> str:
     return "nothing goes out of date" if math.isinf(life_seconds) else f"half-life {life_seconds / 86_400:.0f} days"
 
 
-def _folds(steps: NextSteps, groups: Ints | None, config: NextTouchpointConfig, rng: np.random.Generator) -> _Folds:
+def _folds(steps: NextSteps, groups: Ints | None, config: NextTouchpointConfig, rng: np.random.Generator) -> Folds:
     """Customers in as many shares as nets; where one net is enough, in eighths, or less where that is very many."""
     examples, customers = int(steps.asks_what.sum()), len(steps.lengths)
     few = examples < config.few_examples
-    parts = config.members if few else max(8, -(-examples // _MOST_HELD_OUT))
+    parts = config.members if few else max(8, -(-examples // MOST_HELD_OUT))
     asks = steps.asks_what.astype(np.float64)
     asked = np.add.reduceat(np.append(asks, 0.0), steps.starts[:-1]) * (steps.lengths > 0)
-    fold = in_folds(np.arange(customers) if groups is None else groups, asked, parts, rng)
+    group = np.arange(customers) if groups is None else groups
+    fold = in_folds(group, asked, parts, rng)
     filled = int((np.bincount(fold, weights=asked, minlength=parts) > 0).sum())
     if filled < parts:
         raise TooLittleData(
             f"the touchpoints that were followed by another belong to {filled} customers or groups of them; at least "
             f"{parts} are needed to learn from some and measure on others"
         )
-    return _Folds(steps, fold, config.members if few else 1)
+    return Folds(steps, fold, group, config.members if few else 1)
 
 
 def _refuse_too_little(steps: NextSteps, vocabulary: Vocabulary, config: NextTouchpointConfig) -> None:
@@ -225,119 +214,72 @@ def _new_net(
 
 def _fit_net(
     net: NextTouchpointNet,
-    folds: _Folds,
+    folds: Folds,
     number: int,
     vocabulary: Vocabulary,
     config: NextTouchpointConfig,
     rng: np.random.Generator,
     progress: Progress,
+    checkpoints: Path | None,
 ) -> TrainingLog:
-    """Train on all but one fold, and stop by that one."""
+    """Train on all but one fold, and stop by that one. The net is left on the processor, in float32."""
+    compute = Compute.on(config.device)
     batches = StepBatches(folds.learned(number), config.shape.length)
+    log = train(
+        net.to(compute.device),
+        lambda rng: batches.shuffled(config.batch_windows, rng),
+        lesson(vocabulary, config, compute),
+        _held_out_loss(folds.held(number), config, compute),
+        Schedule(config.epochs, config.learning_rate, config.weight_decay, config.patience),
+        rng,
+        lambda line: progress(f"net {number + 1} of {folds.nets}, {line}"),
+        checkpoint=checkpoints / f"net_{number + 1}.safetensors" if checkpoints else None,
+    )
+    net.cpu()
+    return log
+
+
+def lesson(
+    vocabulary: Vocabulary, config: NextTouchpointConfig, compute: Compute
+) -> Callable[[nn.Module, StepBatch], Tensor]:
+    """The loss of a batch as a net learns by it: what comes and when, a few touchpoints hidden at random."""
     channel_of = torch.from_numpy(vocabulary.fallback)
 
-    def loss(module: nn.Module, batch: StepBatch) -> Tensor:
+    def loss(net: nn.Module, batch: StepBatch) -> Tensor:
         drawn, there = torch.rand(batch.tokens.shape), batch.tokens != PADDING
         shown = torch.where(drawn < config.hidden_share, channel_of[batch.tokens], batch.tokens)
         shown = shown.masked_fill((drawn < config.hidden_share / 2) & there, UNKNOWN)
-        what, when = _losses(module, batch, shown)
+        shown, batch = shown.to(compute.device), batch.to(compute.device)
+        with compute.autocast():
+            said = net(shown, batch.log_gaps)
+        what, when = _losses(said, batch)
         return masked_mean(what, batch.asks_what) + config.gap_share * masked_mean(when, batch.asks_when)
 
-    return train(
-        net,
-        lambda rng: batches.shuffled(config.batch_windows, rng),
-        loss,
-        _held_out_loss(folds.held(number), config),
-        Schedule(config.epochs, config.learning_rate, config.weight_decay, config.patience),
-        rng,
-        progress,
-    )
+    return loss
 
 
-def _losses(module: nn.Module, batch: StepBatch, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    logits, gap_parameters = module(tokens, batch.log_gaps)
+def _losses(said: tuple[Tensor, Tensor], batch: StepBatch) -> tuple[Tensor, Tensor]:
+    """Of what a net said, in float32 however it was multiplied: what comes (B, L) and when (B, L)."""
+    logits, gap_parameters = (one.float() for one in said)
     when = gap_loss(gap_parameters, batch.log_wait, batch.log_entry, batch.censored)
     return cross_entropy(logits, batch.target) * batch.weight, when * batch.weight
 
 
-def _held_out_loss(held: NextSteps, config: NextTouchpointConfig) -> Callable[[nn.Module], float]:
-    parts = list(StepBatches(held, config.shape.length).in_order())
+def _held_out_loss(held: NextSteps, config: NextTouchpointConfig, compute: Compute) -> Callable[[nn.Module], float]:
+    """The loss of a net in float32, as it is served."""
+    parts = [batch.to(compute.device) for batch in StepBatches(held, config.shape.length).in_order()]
     n_what, n_when = max(1, int(held.asks_what.sum())), max(1, int(held.asks_when.sum()))
 
     def held_out_loss(module: nn.Module) -> float:
         total = 0.0
         with torch.no_grad():
             for batch in parts:
-                what, when = _losses(module, batch, batch.tokens)
+                what, when = _losses(module(batch.tokens, batch.log_gaps), batch)
                 total += float(what[batch.asks_what].double().sum()) / n_what
                 total += float(when[batch.asks_when].double().sum()) / n_when * config.gap_share
         return total
 
     return held_out_loss
-
-
-def _mixed(
-    nets: list[NextTouchpointNet],
-    folds: _Folds,
-    vocabulary: Vocabulary,
-    config: NextTouchpointConfig,
-    rng: np.random.Generator,
-) -> tuple[int, MixtureWeights, dict[str, float], OutOfFold]:
-    """What suits customers held out: the Markov order, the shares of the nets; the losses there, and what was said."""
-    by_net, by_markov, rows = [], [], []
-    for number, net in enumerate(nets):
-        held = folds.held(number)
-        row, chance = _answers(net, held, config)
-        if len(row) > _MOST_HELD_OUT:
-            kept = np.sort(rng.choice(len(row), _MOST_HELD_OUT, replace=False))
-            row, chance = row[kept], chance[kept]
-        markov = fit_markov(folds.learned(number), vocabulary, config.markov_order)
-        rows.append(row)
-        by_net.append(chance)
-        by_markov.append(np.stack([answers(markov, held, row, order) for order in range(1, markov.order + 1)]))
-    row, net_says, markov_says = np.concatenate(rows), np.concatenate(by_net), np.concatenate(by_markov, axis=1)
-    label, weight = folds.steps.next_token[row] - FIRST_TOUCHPOINT, folds.steps.weight[row].astype(np.float64)
-    picked = (np.arange(len(row)), label)
-    order = 1 + int(np.argmax([np.average(np.log(each[picked]), weights=weight) for each in markov_says]))
-    counts_say = markov_says[order - 1]
-    lengths = folds.steps.histories(row, config.shape.length)[1]
-    mixture = mix(net_says[picked], counts_say[picked], lengths, weight)
-    share = mixture.of(lengths)[:, None]
-    said = {"net": net_says, "markov": counts_say, "mixture": share * net_says + (1 - share) * counts_say}
-    losses = {name: float(-np.average(np.log(each[picked]), weights=weight)) for name, each in said.items()}
-    return order, mixture, losses, OutOfFold(said["mixture"], label, weight)
-
-
-def _answers(net: NextTouchpointNet, steps: NextSteps, config: NextTouchpointConfig) -> tuple[Ints, Floats]:
-    """The steps (S,) that ask what comes next, and what the net says (S, K)."""
-    rows, logits = [], []
-    with torch.no_grad():
-        for batch in StepBatches(steps, config.shape.length).in_order():
-            asked = batch.asks_what.numpy()
-            rows.append(batch.rows[asked])
-            logits.append(net(batch.tokens, batch.log_gaps)[0].numpy()[asked])
-    return np.concatenate(rows), softmax(np.concatenate(logits))
-
-
-def mix(by_net: Floats, by_markov: Floats, lengths: Ints, weight: Floats) -> MixtureWeights:
-    """The shares that make held-out data most likely, by EM, each bucket drawn towards the share of all.
-
-    `by_net` and `by_markov` (S,) are the probabilities that each gave to what happened, `lengths` (S,) what was known,
-    `weight` (S,) how much each case counts.
-    """
-    everywhere = _mixing_share(by_net, by_markov, weight, 0.5, 2.0)
-    bucket = MixtureWeights(UP_TO, (0.0,) * (len(UP_TO) + 1)).bucket(lengths)
-    parts = [np.flatnonzero(bucket == b) for b in range(len(UP_TO) + 1)]
-    shares = (_mixing_share(by_net[p], by_markov[p], weight[p], everywhere, _SHARE_PRIOR) for p in parts)
-    return MixtureWeights(UP_TO, tuple(round(share, 6) for share in shares))
-
-
-def _mixing_share(by_net: Floats, by_markov: Floats, weight: Floats, prior: float, strength: float) -> float:
-    share = prior
-    for _ in range(200):
-        net = share * by_net / (share * by_net + (1 - share) * by_markov)
-        share = float(((weight * net).sum() + strength * prior) / (weight.sum() + strength))
-    return share
 
 
 def _write_about(

@@ -11,6 +11,7 @@ from models.confidence.band import binomial_band
 from models.confidence.calibration import Sigmoid, Temperature
 from models.confidence.conformal import SplitConformal
 from models.confidence.risk import CalibrationTable
+from models.confidence.scaling import VectorScaling
 from models.measured import COVERAGES, Measured, MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
 
 RNG = np.random.default_rng(5)
@@ -25,7 +26,7 @@ def _measured() -> Measured:
     purchase = MeasuredPurchase(Sigmoid.fit(LIKELY, HAPPENED), binomial_band(LIKELY, HAPPENED))
     table = CalibrationTable.of(LIKELY, LIKELY < 0.02, np.repeat(["survey", "email"], 150))
     return Measured(
-        MeasuredNextTouchpoint(Temperature(1.3), sets, 300),
+        MeasuredNextTouchpoint(VectorScaling(1.3, (0.0, 0.1, 0.0, -0.1)), sets, 300, (0.4, 0.3, 0.2, 0.1)),
         {"buy": purchase},
         MeasuredFeeling(Temperature(0.8), table),
     )
@@ -54,6 +55,15 @@ def test_every_answer_is_the_same_after_json() -> None:
     assert before.feeling is not None
     assert after.feeling is not None
     assert before.feeling.rule(0.05, 0.05, "survey") == after.feeling.rule(0.05, 0.05, "survey")
+
+
+def test_a_bundle_of_before_has_a_temperature_and_no_base_rate() -> None:
+    told = _measured().to_dict()
+    kept = {key: value for key, value in told["next_touchpoint"].items() if key not in ("scaling", "base_rate")}
+    old = told | {"next_touchpoint": kept | {"temperature": {"name": "temperature", "temperature": 1.3}}}
+    following = Measured.from_dict(json.loads(json.dumps(old))).next_touchpoint
+    assert following is not None
+    assert (following.scaling, following.base_rate) == (Temperature(1.3), None)
 
 
 def test_what_was_not_trained_stays_absent() -> None:

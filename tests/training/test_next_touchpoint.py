@@ -21,7 +21,8 @@ from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.predictor import PredictorError
 from training.errors import TooLittleData
 from training.markov import fit_baselines
-from training.next_touchpoint import NextTouchpointConfig, NextTouchpointFit, fit_next_touchpoint, mix
+from training.mixing import mix
+from training.next_touchpoint import NextTouchpointConfig, NextTouchpointFit, fit_next_touchpoint
 
 NAMES = ("web.a", "web.b", "web.c")
 HORIZON_SECONDS = 5 * 86_400

@@ -257,13 +257,13 @@ def intensity_report(read: Read, asked_for: FeedbackMeasurement, rng: np.random.
     rated = [np.mean(one) if isinstance(one, list) else one for one in read.labels]
     label = _numbers(rated, "numbers, or lists of single ratings")
     told: dict[str, Any] = {
-        "pearson": figures.redrawn(lambda i: _correlation(mean[i], label[i]), read.each, rng),
-        "spearman": figures.redrawn(lambda i: _correlation(rankdata(mean[i]), rankdata(label[i])), read.each, rng),
+        "pearson": figures.redrawn(lambda i: correlation(mean[i], label[i]), read.each, rng),
+        "spearman": figures.redrawn(lambda i: correlation(rankdata(mean[i]), rankdata(label[i])), read.each, rng),
     }
     theirs = _raters_spread(read, asked_for)
     if theirs is not None:
         told["spread_spearman"] = figures.redrawn(
-            lambda i: _correlation(rankdata(spread[i]), rankdata(theirs[i])), read.each, rng
+            lambda i: correlation(rankdata(spread[i]), rankdata(theirs[i])), read.each, rng
         )
     return told
 
@@ -312,7 +312,7 @@ def _share(what: NDArray[np.bool_], among: NDArray[np.bool_], rng: np.random.Gen
     return figures.mean(what[among], np.flatnonzero(among), rng)
 
 
-def _correlation(one: Floats, other: Floats) -> float:
+def correlation(one: Floats, other: Floats) -> float:
     if np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     return float(np.corrcoef(one, other)[0, 1])

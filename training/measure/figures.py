@@ -85,8 +85,11 @@ def redrawn(
 
 
 def ece(confidence: Floats, correct: NDArray[Any], customer: Ints, rng: np.random.Generator) -> dict[str, Any]:
-    """`ece` beside `ece_band`, what a perfectly calibrated model of the same probabilities, bins and n would show."""
-    told = evaluate.ece_figures(confidence, correct, rng)
+    """`ece` beside `ece_band`, what a perfectly calibrated model of the same probabilities, bins and n would show.
+
+    Where customers have several cases each, the band minds that these are alike.
+    """
+    told = evaluate.ece_figures(confidence, correct, rng, customer)
 
     def score(index: Ints) -> float:
         return metrics.ece(confidence[index], correct[index], evaluate.ECE_BINS)

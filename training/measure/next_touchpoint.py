@@ -34,6 +34,8 @@ from training.measure.logs import groups_of, read_logs, same_time
 from training.next_touchpoint import NextTouchpointConfig, fit_next_touchpoint
 
 COVERAGE = 0.9
+OFTEN = 100
+"""Of fewer cases no coverage is told apart."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,20 @@ class Fitted:
 
     def chance(self, asked: Asked) -> Floats:
         """(n, K) calibrated probabilities."""
-        parts = [self.predictor.predict(seen, as_of).distribution for seen, as_of in asked.histories()]
-        return self.measured.temperature.apply(np.concatenate(parts))
+        parts = [
+            self.measured.chance(self.predictor.predict(seen, as_of).distribution, seen.lengths)
+            for seen, as_of in asked.histories()
+        ]
+        return np.concatenate(parts)
+
+    def sets(self, asked: Asked, chance: Floats) -> NDArray[np.bool_]:
+        """(n, K) the sets that serving would give with these probabilities (n, K)."""
+        counts = np.cumsum([0, *(len(seen) for seen, _ in asked.histories())])
+        parts = [
+            self.measured.sets_of(chance[first:last], seen, COVERAGE)
+            for first, last, (seen, _) in zip(counts[:-1], counts[1:], asked.histories(), strict=True)
+        ]
+        return np.concatenate(parts)
 
     def baselines(self, asked: Asked) -> dict[str, Floats]:
         """(n, K) of each baseline, counted on the whole learning log."""
@@ -116,9 +130,9 @@ def fit_standard(
         )  # fmt: skip
         predictor = NextTouchpointPredictor.load(Path(folder))
     measured, said = calibrate_next_touchpoint(fit.out_of_fold), fit.out_of_fold
-    scores = measured.temperature.apply(said.chance)
+    scores = measured.chance(said.chance, np.ones(len(said.label), dtype=np.int64))
     lac = SplitConformal.conformalize(
-        scores, said.label, alpha=round(1 - COVERAGE, 6), method="lac", weight=said.weight
+        scores, said.label, alpha=round(1 - COVERAGE, 6), method="lac", weight=said.weight, luck=said.luck
     )
     on = ("other customers" if groups is None else "other groups") + (", recent ones most" if ahead else "")
     return Fitted(
@@ -144,7 +158,7 @@ def among(chance: Floats, label: Ints, k: int) -> NDArray[np.bool_]:
 def report(fitted: Fitted, asked: Asked, chance: Floats, rng: np.random.Generator) -> dict[str, Any]:
     """Our figures for calibrated probabilities (n, K)."""
     who, right = asked.customer, among(chance, asked.label, 1)
-    sets, lac = fitted.measured.set_for(COVERAGE).predict_set(chance), fitted.lac.predict_set(chance)
+    sets, lac = fitted.sets(asked, chance), fitted.lac.predict_set(chance, luck=rng.random(len(chance)))
     life = fitted.half_life_seconds
     covered = sets[np.arange(len(sets)), asked.label] & (asked.label >= 0)
     return {
@@ -161,10 +175,30 @@ def report(fitted: Fitted, asked: Asked, chance: Floats, rng: np.random.Generato
         "top_3": figures.mean(among(chance, asked.label, 3), who, rng),
         "log_loss": figures.mean(losses(chance, asked.label), who, rng),
         **figures.ece(chance.max(axis=1), right, who, rng),
+        "beats_base_rate": fitted.measured.base_rate is None,
         "coverage": figures.mean(covered, who, rng),
+        **_coverage_band(covered),
+        "coverage_by_last": _by_last(covered, asked, rng),
         "mean_set_size": figures.mean(sets.sum(axis=1), who, rng),
         "lac_mean_set_size": figures.mean(lac.sum(axis=1), who, rng),
         "gap": gap_report(fitted.predictor, fitted.simple.gaps, asked, rng),
+    }
+
+
+def _coverage_band(covered: NDArray[np.bool_]) -> dict[str, Any]:
+    """Where 95 % of coverages would lie if each case were covered as promised, alone (that of customers is wider)."""
+    half = 1.96 * math.sqrt(COVERAGE * (1 - COVERAGE) / max(1, len(covered)))
+    inside = abs(float(covered.mean()) - COVERAGE) <= half
+    return {"coverage_band": [round(COVERAGE - half, 4), round(COVERAGE + half, 4)], "coverage_in_band": bool(inside)}
+
+
+def _by_last(covered: NDArray[np.bool_], asked: Asked, rng: np.random.Generator) -> dict[str, Any]:
+    """The coverage after each touchpoint that was asked about often enough to tell."""
+    journeys = asked.journeys
+    code = journeys.code[asked.index]
+    common = [name for name, cases in enumerate(np.bincount(code, minlength=len(journeys.names))) if cases >= OFTEN]
+    return {
+        journeys.names[name]: figures.mean(covered[code == name], asked.customer[code == name], rng) for name in common
     }
 
 

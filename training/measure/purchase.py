@@ -7,7 +7,7 @@ report is decided here. Logs are fitted by `training/purchase.py`, tables by `ta
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,30 @@ from models.journey.journeys import Ints, Journeys
 from models.journey.target import CENSORED, Target
 from models.journey.touchpoint import Catalogue
 from models.measured import MeasuredPurchase
+from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
-from training.calibrate import calibrate_purchase
+from models.predictors.stacking import NEXT_TOUCHPOINT, Following, Said
+from training.bgnbd import BgNbd, Transactions, repeats
+from training.calibrate import ask_purchase, calibrate_purchase
+from training.config import DEFAULT_HORIZON_SECONDS
+from training.errors import TooLittleData
 from training.evaluate import ask_landmarks, bins_inside
 from training.loop import Progress
 from training.measure import figures, truth
 from training.measure.figures import Floats, MeasureError
 from training.measure.landmarks import every, given
 from training.measure.logs import BY_NAME, other_customers, words_of
+from training.next_touchpoint import NextTouchpointConfig, fit_next_touchpoint
 from training.purchase import LogisticBaseline, PurchaseConfig, fit_logistic, fit_purchase
+from training.purchase_tuning import Tuned
 from training.simulator.write import PURCHASE_HORIZON_DAYS
-from training.splits import LogTooShort, Slice, in_folds
+from training.splits import LogTooShort, Slice
+from training.stacking import NextOutOfFold, Stack
 
 CALIBRATION_SHARE = 0.25
 DEFAULT_EVERY: Micros = 28 * DAY
+MOST_STEPS = 50_000
+"""Touchpoints that teach what comes next: more make purchase likelihood no better for the minutes that they take."""
 _AT_ONCE = 20_000
 
 
@@ -54,6 +64,7 @@ class LogMeasurement:
     truth: Path | None = None
     seed: int = 7
     config: PurchaseConfig = field(default_factory=PurchaseConfig)
+    following: NextTouchpointConfig = field(default_factory=NextTouchpointConfig)
 
 
 @dataclass(frozen=True)
@@ -83,22 +94,45 @@ class AskedMoments:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The standard recipe as fitted, with logistic regression beside it and what it was calibrated on."""
+    """The standard recipe as fitted, with what it was calibrated on; `following` is asked too where it could be taught.
+
+    Beside it the baselines: logistic regression, and BG/NBD where the target repeats.
+    """
 
     predictor: PurchasePredictor
+    following: NextTouchpointPredictor | None
     measured: MeasuredPurchase
     logistic: LogisticBaseline
+    bg_nbd: BgNbd | None
     examples: int
+    recent_share: float
     calibrated_on: str
+    tuned: Tuned | None
 
     def chance(self, asked: AskedMoments) -> Floats:
-        return self.measured.calibrator.apply(
-            np.concatenate([self.predictor.predict(*asked.seen(part)) for part in asked.parts])
-        )
+        """(S,) calibrated."""
+        return self.measured.calibrator.apply(np.concatenate([self._raw(*asked.seen(part)) for part in asked.parts]))
+
+    def interval(self, asked: AskedMoments, chance: Floats) -> tuple[Floats, Floats]:
+        """Low and high end (S,) of each calibrated chance (S,)."""
+        lengths = np.concatenate([asked.seen(part)[0].lengths for part in asked.parts])
+        return self.measured.interval(chance, lengths)
+
+    def _raw(self, seen: Journeys, as_of: Ints) -> Floats:
+        if self.following is None:
+            return self.predictor.predict(seen, as_of)
+        following = Following(self.following.predict(seen, as_of), self.following.vocabulary)
+        return self.predictor.predict(seen, as_of, Said(following))
 
     def baselines(self, asked: AskedMoments) -> dict[str, Floats]:
         regression = np.concatenate([self.logistic(*asked.seen(part)) for part in asked.parts])
-        return {"base_rate": np.full(len(asked.as_of), self.predictor.base_rate), "logistic_regression": regression}
+        simple = {"base_rate": np.full(len(asked.as_of), self.predictor.base_rate), "logistic_regression": regression}
+        if self.bg_nbd is None:
+            return simple
+        target = self.predictor.target
+        known = [Transactions.of(*asked.seen(part), target) for part in asked.parts]
+        days = target.horizon_seconds / 86_400
+        return simple | {"bg_nbd": np.concatenate([self.bg_nbd.chance(part, days) for part in known])}
 
 
 def measure_log(asked_for: LogMeasurement, progress: Progress) -> dict[str, Any]:
@@ -115,15 +149,19 @@ def measure_log(asked_for: LogMeasurement, progress: Progress) -> dict[str, Any]
     progress(f"{len(asked.as_of)} moments of {len(np.unique(asked.customer))} customers asked")
     rng = np.random.default_rng(asked_for.seed)
     chance, simple = fitted.chance(asked), fitted.baselines(asked)
-    told = report(chance, fitted.measured.band.interval(chance), asked.happened, asked.customer, rng)
+    told = report(chance, fitted.interval(asked, chance), asked.happened, asked.customer, rng)
     told |= {
         "customers": len(np.unique(asked.customer)),
         "touchpoints": list(target.touchpoints),
         "examples": fitted.examples,
+        "recent_share": fitted.recent_share,
         "censored": asked.censored,
         "calibrated_on": fitted.calibrated_on,
         "calibration_n": fitted.measured.n,
         "calibrator": fitted.measured.calibrator.name,
+        "drift": round(fitted.measured.drift, 4),
+        "stacked": list(fitted.predictor.sources),
+        "tuned": fitted.tuned.to_dict() if fitted.tuned else None,
         "baselines": {
             name: beside(chance, theirs, asked.happened, asked.customer, rng) for name, theirs in simple.items()
         },
@@ -188,30 +226,76 @@ def fit_standard(
 ) -> Fitted:
     """Fit and calibrate on what stands to each other as the two logs do.
 
-    Where the test log holds other customers at the same time, other customers are held out to calibrate on; otherwise
-    a later time is, a horizon apart so that no outcome reaches into it.
+    Where the test log holds other customers at the same time, what is said of customers out of fold calibrates, and
+    everybody teaches. Otherwise the recipe is fitted twice: once on the past, a horizon before a later time, to learn
+    how far probabilities drift in one such step, so that intervals can hold another; then on all that is known.
     """
     config, seed, rng = asked_for.config, asked_for.seed, np.random.default_rng(asked_for.seed)
     start, end = int(train.occurred_at.min()), int(train.occurred_at.max())
     horizon = target.horizon_seconds * SECOND
-    if other_customers(train, test):
-        held = in_folds(np.arange(len(train)), np.ones(len(train)), round(1 / CALIBRATION_SHARE), rng) == 0
-        learning, calibrating = train.take(np.flatnonzero(~held)), train.take(np.flatnonzero(held))
-        until, later, on = end, Slice(start, end), "other customers"
-    else:
-        free = end - start - 2 * horizon
-        if free <= 0:
-            days = (end - start) // DAY
-            raise LogTooShort(f"the log spans {days} days; two horizons of {horizon // DAY} days do not fit into it")
-        until = start + int(free * (1 - CALIBRATION_SHARE)) + horizon
-        learning, calibrating, later, on = train, train, Slice(until, end - horizon + 1), "later time"
-    vocabulary = Vocabulary.of(learning.seen_at(np.full(len(learning), until - 1)))
+    others = other_customers(train, test)
+    free = end - start - 2 * horizon
+    if not others and free <= 0:
+        days = (end - start) // DAY
+        raise LogTooShort(f"the log spans {days} days; two horizons of {horizon // DAY} days do not fit into it")
+    until = end if others else start + int(free * (1 - CALIBRATION_SHARE)) + horizon
+    vocabulary = Vocabulary.of(train.seen_at(np.full(len(train), until - 1)))
     with tempfile.TemporaryDirectory() as folder:
-        fit = fit_purchase(learning, target, vocabulary, start, until, config, seed, Path(folder), progress)
-        predictor = PurchasePredictor.load(Path(folder))
-    measured = calibrate_purchase(predictor, ask_landmarks(calibrating, target, later, rng), rng)
-    logistic = fit_logistic(learning, target, vocabulary, start, until, seed, config)
-    return Fitted(predictor, measured, logistic, fit.examples, on)
+        stack = _stack(train, vocabulary, until, asked_for, rng, Path(folder), progress)
+        out = Path(folder) / "purchase"
+        fit = fit_purchase(
+            train, target, vocabulary, start, until, config, seed, out, progress, stack, ahead=not others
+        )
+        moved = 0.0
+        if not others:
+            later = ask_landmarks(train, target, Slice(until, end - horizon + 1), rng)
+            moved = calibrate_purchase(ask_purchase(PurchasePredictor.load(out), later, stack), rng).drift
+            fit = fit_purchase(train, target, vocabulary, start, end, config, seed, out, progress, stack)
+        predictor = PurchasePredictor.load(out)
+    measured = replace(calibrate_purchase(fit.out_of_fold, rng), drift=moved)
+    now = np.full(len(train), end, dtype=np.int64)
+    repeating = repeats(Transactions.of(train.seen_at(now), now, target))
+    return Fitted(
+        predictor=predictor,
+        following=stack.following.served if stack.following else None,
+        measured=measured,
+        logistic=fit_logistic(train, target, vocabulary, start, end, seed, config),
+        bg_nbd=BgNbd.fit(train.seen_at(now), now, target) if repeating else None,
+        examples=fit.examples,
+        recent_share=fit.recent_share,
+        calibrated_on="other customers" if others else "other customers, widened by the drift to a later time",
+        tuned=fit.tuned,
+    )
+
+
+def _stack(
+    train: Journeys,
+    vocabulary: Vocabulary,
+    until: Micros,
+    asked_for: LogMeasurement,
+    rng: np.random.Generator,
+    folder: Path,
+    progress: Progress,
+) -> Stack:
+    """What comes next, taught by a sample of the customers where there are very many, to be asked about all of them.
+
+    Nobody where it cannot be learned, as where there is but one kind of touchpoint.
+    """
+    if NEXT_TOUCHPOINT not in asked_for.config.stack:
+        return Stack()
+    share = MOST_STEPS / max(1, len(train.code))
+    customers = np.arange(len(train), dtype=np.int64)
+    sample = customers if share >= 1 else np.sort(rng.choice(customers, int(share * len(train)), replace=False))
+    served, apart = folder / "next_touchpoint", folder / "apart"
+    try:
+        fit_next_touchpoint(
+            train.take(sample), vocabulary, until, DEFAULT_HORIZON_SECONDS, asked_for.following, asked_for.seed,
+            served, progress, ahead=False, apart=apart,
+        )  # fmt: skip
+    except TooLittleData:
+        return Stack()
+    following = NextOutOfFold.load(apart, NextTouchpointPredictor.load(served))
+    return Stack(following.of_sample(sample, len(train)))
 
 
 def report(

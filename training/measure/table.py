@@ -1,4 +1,4 @@
-"""Measure a purchase on a table: boosting over its columns, calibrated on rows held out, beside logistic regression.
+"""Measure a purchase on a table: our mixture over its columns, calibrated out of fold, beside logistic regression.
 
 The recipe is that of `training/purchase.py`, with columns where journeys have features. Any table with a column of yes
 and no will do; what its columns mean, and whether they leak the outcome, only its owner knows (`drop`).
@@ -15,22 +15,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
 
 from models.confidence.band import binomial_band
 from models.confidence.calibration import choose_calibrator
 from models.journey.event import DAY, parse_time
 from models.journey.eventlog import Table
 from models.measured import MeasuredPurchase
+from models.predictors.purchase import Logistic
 from training.calibrate import LEAST_CASES
+from training.crossfit import Learned, cross_fit, regress
 from training.errors import TooLittleData
 from training.loop import Progress
 from training.measure.figures import Floats, MeasureError
 from training.measure.purchase import beside, report
 from training.purchase import PurchaseConfig
+from training.purchase_tuning import tune
 
 CALIBRATION_SHARE = 0.25
+TABLE_FOLDS = 5
 MOST_CATEGORIES = 24
 """A column of words with more of them is told by how common each is."""
 LEAST_ROWS = 10
@@ -77,11 +79,10 @@ class FittedTable:
 
     columns: tuple[Column, ...]
     left_out: tuple[str, ...]
-    boosting: HistGradientBoostingClassifier
+    middle: NDArray[np.float32]
+    learned: Learned
     measured: MeasuredPurchase
-    regression: LogisticRegression
-    middle: Floats
-    scale: Floats
+    regression: Logistic
     base_rate: float
     examples: int
     calibrated_on: str
@@ -91,11 +92,11 @@ class FittedTable:
 
     def chance(self, frame: pd.DataFrame) -> Floats:
         """(n,) calibrated."""
-        return self.measured.calibrator.apply(self.boosting.predict_proba(self.features(frame))[:, 1])
+        x = self.features(frame)
+        return self.measured.calibrator.apply(self.learned.chance(x, _filled(x, self.middle)))
 
     def baselines(self, frame: pd.DataFrame) -> dict[str, Floats]:
-        wide = _standardised(self.features(frame), self.middle, self.scale)
-        regression = self.regression.predict_proba(wide)[:, 1]
+        regression = self.regression.predict(_filled(self.features(frame), self.middle))
         return {"base_rate": np.full(len(frame), self.base_rate), "logistic_regression": regression}
 
 
@@ -147,56 +148,45 @@ def outcome_of(frame: pd.DataFrame, path: Path, asked_for: TableMeasurement) -> 
 
 
 def fit_table(frame: pd.DataFrame, happened: NDArray[np.int8], asked_for: TableMeasurement) -> FittedTable:
-    """Fit on three quarters of the rows and calibrate on the rest: the latest where a column of days never falls
-    from row to row, random ones elsewhere.
+    """Fit on all rows and calibrate by what was said of each out of fold.
+
+    Where a column of days never falls from row to row, the latest quarter of the rows calibrates instead, and learning
+    ends before it: what will be asked is later still.
     """
     rng, config = np.random.default_rng(asked_for.seed), asked_for.config
     named = [str(name) for name in frame.columns if name != asked_for.target and name not in asked_for.drop]
-    held, on = _held_out(frame, named, rng)
+    held, on = _held_out(frame, named)
     found = {name: column_of(name, frame[name][~held].tolist()) for name in named}
     columns = tuple(column for column in found.values() if column is not None)
     if not columns:
         raise MeasureError(f"{asked_for.train}: no column is left to learn from; drop fewer")
-    x, learned = features(columns, frame), np.flatnonzero(~held)
-    _refuse_too_little(happened[learned], config.minimum_positives, "learned from")
-    _refuse_too_little(happened[held], LEAST_CASES, "calibrated on")
-    boosting = _boost(x[learned], happened[learned], config, asked_for.seed, rng)
-    raw = boosting.predict_proba(x[held])[:, 1]
-    calibrator = choose_calibrator(raw, happened[held], rng).calibrator
-    middle, scale = _middle_and_scale(x[learned])
-    regression = LogisticRegression(max_iter=2000).fit(_standardised(x[learned], middle, scale), happened[learned])
+    table, learning = features(columns, frame), np.flatnonzero(~held)
+    x, y = table[learning], happened[learning]
+    _refuse_too_little(y, config.minimum_positives, "learned from")
+    middle = _middle(x)
+    plain, fold = _filled(x, middle), rng.permutation(len(y)) % TABLE_FOLDS
+    tuned = tune(x, y, fold, config.boosting, config.trials, asked_for.seed, None, _silent) if config.trials else None
+    learned = cross_fit(x, y, fold, tuned.config if tuned else config.boosting, asked_for.seed, plain=plain)
+    raw, outcome = learned.said, y
+    if held.any():
+        raw, outcome = learned.chance(table[held], _filled(table[held], middle)), happened[held]
+    _refuse_too_little(outcome, LEAST_CASES, "calibrated on")
+    calibrator = choose_calibrator(raw, outcome, rng).calibrator
     return FittedTable(
         columns=columns,
         left_out=tuple(name for name, column in found.items() if column is None),
-        boosting=boosting,
-        measured=MeasuredPurchase(calibrator, binomial_band(calibrator.apply(raw), happened[held])),
-        regression=regression,
         middle=middle,
-        scale=scale,
+        learned=learned,
+        measured=MeasuredPurchase(calibrator, binomial_band(calibrator.apply(raw), outcome)),
+        regression=regress(plain, y),
         base_rate=float(happened.mean()),
-        examples=len(learned),
+        examples=len(learning),
         calibrated_on=on,
     )
 
 
-def _boost(
-    x: NDArray[np.float32], y: NDArray[np.int8], config: PurchaseConfig, seed: int, rng: np.random.Generator
-) -> HistGradientBoostingClassifier:
-    """Rows held out say when to stop; then all rows are learned from for as many rounds."""
-    settings = {
-        "learning_rate": config.learning_rate,
-        "max_leaf_nodes": config.leaves,
-        "min_samples_leaf": min(config.leaf_examples, max(5, len(x) // 50)),
-        "l2_regularization": config.l2,
-        "random_state": seed,
-    }
-    stop = rng.random(len(x)) < config.held_out_share
-    first = HistGradientBoostingClassifier(
-        max_iter=config.most_rounds, early_stopping=True, n_iter_no_change=config.patience, **settings
-    )
-    first.fit(x[~stop], y[~stop], X_val=x[stop], y_val=y[stop])
-    rounds = max(1, int(first.n_iter_) - config.patience)
-    return HistGradientBoostingClassifier(max_iter=rounds, early_stopping=False, **settings).fit(x, y)
+def _silent(line: str) -> None:
+    """Tables are small: nobody waits."""
 
 
 def features(columns: Sequence[Column], frame: pd.DataFrame) -> NDArray[np.float32]:
@@ -225,7 +215,7 @@ def column_of(name: str, cells: Sequence[str]) -> Column | None:
     return Column(name, "words", tuple(word for word in ordered if counts[word] >= LEAST_ROWS) or tuple(ordered[:1]))
 
 
-def _held_out(frame: pd.DataFrame, named: Sequence[str], rng: np.random.Generator) -> tuple[NDArray[np.bool_], str]:
+def _held_out(frame: pd.DataFrame, named: Sequence[str]) -> tuple[NDArray[np.bool_], str]:
     size = round(len(frame) * CALIBRATION_SHARE)
     held = np.zeros(len(frame), dtype=np.bool_)
     for name in named:
@@ -233,8 +223,7 @@ def _held_out(frame: pd.DataFrame, named: Sequence[str], rng: np.random.Generato
         if np.isfinite(days).all() and days[0] < days[-1] and (np.diff(days) >= 0).all():
             held[len(frame) - size :] = True
             return held, f"later rows by {name}"
-    held[rng.permutation(len(frame))[:size]] = True
-    return held, "random rows"
+    return held, "random rows out of fold"
 
 
 def _refuse_too_little(happened: NDArray[np.int8], least: int, doing: str) -> None:
@@ -245,22 +234,15 @@ def _refuse_too_little(happened: NDArray[np.int8], least: int, doing: str) -> No
         )
 
 
-def _middle_and_scale(x: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    logs = _logs(x)
-    none = np.isnan(logs).all(axis=0)
-    filled = np.where(none, 0.0, logs)
-    middle, spread = np.nanmean(filled, axis=0), np.nanstd(filled, axis=0)
-    return middle, np.where(spread > 1e-6, spread, 1.0)
+def _middle(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(F,) the median of each column, 0 where it holds nothing."""
+    none = np.isnan(x).all(axis=0)
+    return np.asarray(np.nanmedian(np.where(none, 0.0, x), axis=0), dtype=np.float32)
 
 
-def _standardised(x: NDArray[np.float32], middle: Floats, scale: Floats) -> Floats:
-    """Logs on a common scale; what is missing is taken as the mean."""
-    return np.nan_to_num((_logs(x) - middle) / scale)
-
-
-def _logs(x: NDArray[np.float32]) -> Floats:
-    wide = x.astype(np.float64)
-    return np.asarray(np.sign(wide) * np.log1p(np.abs(wide)), dtype=np.float64)
+def _filled(x: NDArray[np.float32], middle: NDArray[np.float32]) -> NDArray[np.float32]:
+    """For the regression, which cannot do without: what is missing is taken as the median."""
+    return np.asarray(np.where(np.isnan(x), middle, x), dtype=np.float32)
 
 
 def _text(cell: Any) -> str:

@@ -75,9 +75,10 @@ def test_randomised_sets_are_exact_where_ties_would_make_them_too_wide(method: M
         label = rng.choice(4, 99, p=claimed[0])
         truth = rng.choice(4, 100, p=claimed[0])
         for randomised in held:
-            luck = rng if randomised else None
-            measured = SplitConformal.conformalize(np.repeat(claimed, 99, 0), label, alpha=0.2, method=method, rng=luck)
-            held[randomised] += coverage(measured.predict_set(np.repeat(claimed, 100, 0), rng=luck), truth) / 200
+            drawn, new = (rng.random(99), rng.random(100)) if randomised else (None, None)
+            held_out = np.repeat(claimed, 99, 0)
+            measured = SplitConformal.conformalize(held_out, label, alpha=0.2, method=method, luck=drawn)
+            held[randomised] += coverage(measured.predict_set(np.repeat(claimed, 100, 0), luck=new), truth) / 200
     assert held[True] == pytest.approx(0.8, abs=0.02)
     assert held[False] > 0.85
 
@@ -130,6 +131,42 @@ def test_raps_sets_are_shorter_at_their_longest_than_aps_sets() -> None:
     assert (sizes["raps"] >= 4).mean() < (sizes["aps"] >= 4).mean()
 
 
+def test_luck_that_only_breaks_ties_leaves_sets_without_ties_as_they_were() -> None:
+    rng = np.random.default_rng(14)
+    prob, label = world(rng, 2000)
+    asked, _ = world(rng, 2000)
+    plain = SplitConformal.conformalize(prob, label).predict_set(asked)
+    broken = SplitConformal.conformalize(prob, label, luck=rng.random(2000)).predict_set(asked, luck=rng.random(2000))
+    assert broken.sum() == pytest.approx(plain.sum(), rel=0.001)
+
+
+def test_cases_that_come_by_customer_leave_room_for_one_more_customer() -> None:
+    """Thirty customers who each think alike: a new one's cases are covered as promised, which cases alone miss."""
+    rng = np.random.default_rng(15)
+    held: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(300):
+        size = rng.integers(1, 40, 31)
+        who = np.repeat(np.arange(31), size)
+        strange = np.clip(rng.beta(2, 2, 31)[who] * 0.8 + 0.1 + rng.normal(0, 0.02, len(who)), 0.01, 0.99)
+        prob = np.column_stack([1 - strange, strange])
+        known = who < 30
+        for by_customer, found in held.items():
+            sets = SplitConformal.conformalize(
+                prob[known], np.zeros(int(known.sum()), dtype=int), customer=who[known] if by_customer else None
+            )
+            found.append(float((strange[~known] <= sets.thresholds["all"]).mean()))
+    assert np.mean(held[True]) >= 0.9
+    assert np.mean(held[False]) < np.mean(held[True])
+
+
+def test_a_group_needs_customers_not_only_cases() -> None:
+    rng = np.random.default_rng(16)
+    prob, label = world(rng, 1000)
+    group, who = np.repeat(["shop", "chat"], 500), np.concatenate([np.arange(500), np.arange(500) // 250])
+    measured = SplitConformal.conformalize(prob, label, group, customer=who)
+    assert set(measured.thresholds) == {"all", "shop"}
+
+
 def test_bad_requests_are_refused_with_the_fix() -> None:
     prob, label = world(np.random.default_rng(0), 20)
     with pytest.raises(ValueError, match="allowed are lac, aps, raps"):
@@ -138,7 +175,7 @@ def test_bad_requests_are_refused_with_the_fix() -> None:
         SplitConformal.conformalize(prob, label, np.repeat("all", 20))
     with pytest.raises(ValueError, match="strictly between 0 and 1"):
         SplitConformal.conformalize(prob, label, alpha=1.5)
-    with pytest.raises(ValueError, match="rng is missing"):
-        SplitConformal.conformalize(prob, label, rng=np.random.default_rng(0)).predict_set(prob)
+    with pytest.raises(ValueError, match="luck is missing"):
+        SplitConformal.conformalize(prob, label, luck=np.zeros(20)).predict_set(prob)
     with pytest.raises(ValueError, match="one group for each"):
         SplitConformal.conformalize(prob, label, np.array(["a"]))

@@ -65,16 +65,28 @@ def test_on_pure_noise_nothing_is_claimed(noise: dict[str, Any]) -> None:
     assert abs(noise["baselines"]["majority"]["difference"]["log_loss"]["value"]) < 0.02
 
 
+def test_whether_the_model_knows_more_than_the_base_rate_is_told(chain: dict[str, Any], noise: dict[str, Any]) -> None:
+    assert (chain["beats_base_rate"], noise["beats_base_rate"]) == (True, False)
+    assert abs(noise["baselines"]["majority"]["difference"]["log_loss"]["value"]) < 1e-3  # it is what is given
+
+
 def test_sets_cover_as_promised_and_stand_beside_plain_lac(chain: dict[str, Any], noise: dict[str, Any]) -> None:
     for told in (chain, noise):
         assert abs(told["coverage"]["value"] - 0.9) < 0.05
         assert told["lac_mean_set_size"]["value"] >= 1
+        assert told["mean_set_size"]["value"] <= 1.05 * told["lac_mean_set_size"]["value"]
+        assert told["coverage_band"][0] < 0.9 < told["coverage_band"][1]
     assert chain["mean_set_size"]["value"] < 1.5
     assert noise["mean_set_size"]["value"] > 3
 
 
+def test_sets_cover_after_each_touchpoint_that_is_asked_about_often(chain: dict[str, Any]) -> None:
+    assert sum(one["n"] for one in chain["coverage_by_last"].values()) == chain["n"]
+    assert all(abs(one["value"] - 0.9) < 0.08 for one in chain["coverage_by_last"].values())
+
+
 def test_every_figure_has_its_interval_and_its_n(chain: dict[str, Any]) -> None:
-    found = list(figures_in(chain))
+    found = list(figures_in({name: told for name, told in chain.items() if name != "coverage_by_last"}))
     assert len(found) > 30
     for one in found:
         assert set(one) == {"value", "low", "high", "n"}

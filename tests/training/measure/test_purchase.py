@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 
 from models.journey.event import DAY, parse_time
+from models.nets.next_touchpoint import NetShape
 from tests.training.measure.made_up import write_shop, write_table
+from training.crossfit import BoostingConfig
 from training.errors import TooLittleData
 from training.measure import truth
 from training.measure.figures import MeasureError
 from training.measure.landmarks import given
 from training.measure.purchase import LogMeasurement, measure_log, moments, read_purchase_logs
 from training.measure.table import Column, TableMeasurement, column_of, measure_table, read_table
+from training.next_touchpoint import NextTouchpointConfig
 from training.purchase import PurchaseConfig
 
 pytest_plugins = ["tests.trained"]
-CONFIG = PurchaseConfig(per_month=2, minimum_positives=20, most_rounds=40, leaf_examples=20)
+CONFIG = PurchaseConfig(
+    per_month=2, minimum_positives=20, boosting=BoostingConfig(most_rounds=40, leaf_examples=20, folds=2)
+)
+NET = NextTouchpointConfig(NetShape(length=8, width=16), epochs=3, minimum_examples=20, members=2)
 HORIZON = 30 * 86_400
 
 
@@ -30,7 +36,7 @@ def quiet(line: str) -> None:
 def shop(folder: Path, *, learnable: bool) -> LogMeasurement:
     train = write_shop(folder / "a.csv", 120, 1, learnable=learnable)
     test = write_shop(folder / "b.csv", 60, 2, learnable=learnable, first=1000)
-    return LogMeasurement(train, test, "Order Completed", HORIZON, config=CONFIG)
+    return LogMeasurement(train, test, "Order Completed", HORIZON, config=CONFIG, following=NET)
 
 
 def test_keen_customers_are_told_from_others_on_a_log(tmp_path: Path) -> None:
@@ -64,7 +70,9 @@ def test_landmarks_of_a_file_are_asked_even_of_somebody_unknown(tmp_path: Path) 
     path.write_text("customer_id,as_of\nc1000,2026-03-01\nnobody,2026-03-01\nc1000,2027-01-01\n", "utf-8")
     customers, as_of = given(path)
     assert (customers[1], int(as_of[0])) == ("nobody", parse_time("2026-03-01T00:00:00Z"))
-    wanted = LogMeasurement(wanted.train, wanted.test, "Order Completed", HORIZON, landmarks=path)
+    wanted = LogMeasurement(
+        wanted.train, wanted.test, "Order Completed", HORIZON, landmarks=path, config=CONFIG, following=NET
+    )
     _, test, target = read_purchase_logs(wanted)
     asked = moments(test, target, wanted)
     assert asked.censored == 1
@@ -82,7 +90,7 @@ def test_an_event_that_nobody_sent_is_refused_with_those_there_are(tmp_path: Pat
 
 def test_the_truth_of_a_simulated_company_is_asked_at_its_own_moments(company: Path) -> None:
     events, path = company / "events.parquet", company / "truth.parquet"
-    wanted = LogMeasurement(events, events, "Order Completed", 90 * 86_400, truth=path, config=CONFIG)
+    wanted = LogMeasurement(events, events, "Order Completed", 90 * 86_400, truth=path, config=CONFIG, following=NET)
     _, test, target = read_purchase_logs(wanted)
     asked = moments(test, target, wanted)
     customers = [asked.journeys.customers[row] for row in asked.customer]
@@ -106,7 +114,7 @@ def test_a_table_is_learned_from_what_is_not_dropped(tmp_path: Path) -> None:
     assert 0.7 < told["auc"]["value"] < 0.95
     assert told["columns"] == {"pages": "number", "month": "words"}
     assert told["left_out"] == ["visit"]
-    assert told["calibrated_on"] == "random rows"
+    assert told["calibrated_on"] == "random rows out of fold"
     assert told["ece"]["value"] < 0.1
     leaking = measure_table(TableMeasurement(tmp_path / "a.csv", tmp_path / "b.csv", "bought"), quiet)
     assert leaking["auc"]["value"] == 1.0
@@ -150,7 +158,7 @@ def test_a_table_that_cannot_be_measured_is_refused_in_words(
 def test_a_table_with_hardly_a_yes_is_refused_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,y\n" + "\n".join(f"{row},{int(row == 7)}" for row in range(300)), "utf-8")
-    with pytest.raises(TooLittleData, match=r"of the 225 rows learned from are yes"):
+    with pytest.raises(TooLittleData, match=r"of the 300 rows learned from are yes"):
         measure_table(TableMeasurement(path, path, "y"), quiet)
 
 
