@@ -3,8 +3,9 @@
     manifest.json            format, digest, sha256 of every other file, where it was learned from
     measured.json            calibration, sets, bands, the table behind the promise
     next_touchpoint/         net.onnx, markov.safetensors, next_touchpoint.json      each only
-    purchase/<target>/       boosting.onnx, purchase.json                            where it
+    purchase/<target>/       boosting.onnx, trees.safetensors, purchase.json         where it
     feedback/                feedback.onnx, tokenizer.json, feedback.json            was trained
+    channel/                 channel.json
 
 Nothing in it runs and nothing is unpickled. A load checks the manifest first. It does not say what is live (ledger.py).
 """
@@ -14,28 +15,38 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from models.conclude import (
     conclude_feelings,
     conclude_next_touchpoints,
     conclude_purchases,
     feeling_about,
+    latest_feelings,
     not_trained,
     purchase_about,
     read_feedback,
     summarise,
 )
-from models.insight import Conclusion, Insight, ModelVersion, ReleasePolicy, probability
+from models.features.text import content_hash
+from models.insight import Behind, Conclusion, Insight, ModelVersion, ReleasePolicy, probability
 from models.journey.assembly import Feedback
 from models.journey.journeys import Ints, Journeys
 from models.journey.target import Target
 from models.measured import Measured
-from models.predictors.feedback import FeedbackPredictor
+from models.predictors.channel import ChannelPredictor, ChannelPreference
+from models.predictors.feedback import POLARITIES, REMEMBERED, FeedbackPredictor
 from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
+from models.predictors.stacking import Following, Said
+from models.predictors.why import why_next
+from models.predictors.why_feeling import why_feeling
+from models.predictors.why_purchase import why_purchase
 
 FORMAT = 1
 """Version of the folder's layout; a load refuses any other."""
@@ -60,6 +71,10 @@ class Bundle(Protocol):
         feelings: Sequence[Conclusion | None],
         model: ModelVersion,
         policy: ReleasePolicy,
+    ) -> list[Insight]: ...
+
+    def explained(
+        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
     ) -> list[Insight]: ...
 
 
@@ -94,6 +109,11 @@ class NoBundle:
         seen = journeys.seen_at(as_of)
         return _insights(seen, as_of, feelings, model, [following] * len(seen), [()] * len(seen))
 
+    def explained(
+        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
+    ) -> list[Insight]:
+        return list(insights)
+
 
 @dataclass(frozen=True)
 class LoadedBundle:
@@ -106,6 +126,7 @@ class LoadedBundle:
     next_touchpoint: NextTouchpointPredictor | None
     purchase: Mapping[str, PurchasePredictor]
     feedback: FeedbackPredictor | None
+    channel: ChannelPredictor | None = None
 
     def conclude_feedback(self, feedback: Sequence[Feedback], policy: ReleasePolicy) -> list[Conclusion]:
         """One conclusion for each text, in order."""
@@ -130,33 +151,97 @@ class LoadedBundle:
     ) -> list[Insight]:
         """One insight a customer, from what could be seen at `as_of` (C,); `feelings` holds each one's latest."""
         seen = journeys.seen_at(as_of)
-        return _insights(
-            seen, as_of, feelings, model, self._next(seen, as_of, policy), self._purchases(seen, as_of, feelings)
-        )
+        said = self.said(seen, as_of, feelings)
+        following = self._next(seen, said, policy)
+        purchases, behind = self._purchases(seen, as_of, said, feelings)
+        preferences = self.channel.preferences(seen, as_of) if self.channel else None
+        found = _insights(seen, as_of, feelings, model, following, purchases, preferences)
+        return [replace(insight, behind=made_of) for insight, made_of in zip(found, behind, strict=True)]
 
-    def _next(self, seen: Journeys, as_of: Ints, policy: ReleasePolicy) -> list[Conclusion]:
-        predictor, measured = self.next_touchpoint, self.measured.next_touchpoint
+    def explained(
+        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
+    ) -> list[Insight]:
+        """The same insights of these journeys at `as_of` (C,), with `why` beside each answer that can be explained:
+        what comes next, how likely each target is, and how the latest words, `said` (C,), feel. Where there is no
+        answer of ours there is no why.
+        """
+        return [
+            self._explained(
+                one, journeys.take(np.array([row])).seen_at(as_of[row : row + 1]), as_of[row : row + 1], said[row]
+            )
+            for row, one in enumerate(insights)
+        ]
+
+    def _explained(self, insight: Insight, seen: Journeys, moment: Ints, words: Feedback | None) -> Insight:
+        following, measured = insight.next_touchpoint, self.measured.next_touchpoint
+        if self.next_touchpoint is not None and measured is not None and following.answer is not None:
+            why = why_next(self.next_touchpoint, measured.scaling.apply, seen, moment)
+            following = following.explained(why.to_dict())
+        purchases = insight.purchase
+        if any(one.answer is not None for one in purchases):
+            said = self.said(seen, moment, [insight.feeling])
+            purchases = tuple(
+                one
+                if one.answer is None
+                else one.explained(why_purchase(self.purchase[one.about["definition"]], seen, moment, said).to_dict())
+                for one in purchases
+            )
+        feeling = insight.feeling
+        if words is not None and feeling.answer in POLARITIES and feeling.decided_by == "model":
+            feeling = feeling.explained(self._why_words(words.text, str(feeling.answer)))
+        return replace(insight, next_touchpoint=following, purchase=purchases, feeling=feeling)
+
+    def _why_words(self, text: str, answer: str) -> Mapping[str, Any]:
+        """How much each word moved the confidence in this answer; of one text always the same."""
+        predictor, measured, index = self.feedback, self.measured.feeling, POLARITIES.index(answer)
         if predictor is None or measured is None:
+            return {}
+        calibrate = measured.temperature.apply
+
+        def score(texts: Sequence[str]) -> NDArray[np.float64]:
+            return np.asarray(calibrate(predictor.predict(texts, remember=False).polarity)[:, index])
+
+        rng = np.random.default_rng(int(content_hash(text)[:16], 16))
+        return why_feeling(text, score, rng).to_dict()
+
+    def said(self, seen: Journeys, as_of: Ints, feelings: Sequence[Conclusion | None]) -> Said:
+        """What is said of each journey beside its behaviour: one answer, concluded from and built upon."""
+        predictor = self.next_touchpoint
+        following = Following(predictor.predict(seen, as_of), predictor.vocabulary) if predictor else None
+        return Said(following, latest_feelings(feelings, as_of))
+
+    def _next(self, seen: Journeys, said: Said, policy: ReleasePolicy) -> list[Conclusion]:
+        predictor, measured = self.next_touchpoint, self.measured.next_touchpoint
+        if predictor is None or measured is None or said.following is None:
             return [not_trained("next_touchpoint", {}, distribution=self._base_rates())] * len(seen)
-        prediction, names = predictor.predict(seen, as_of), predictor.vocabulary.touchpoints
-        return conclude_next_touchpoints(prediction, names, seen.lengths, predictor.horizon_seconds, measured, policy)
+        prediction, names = said.following.prediction, predictor.vocabulary.touchpoints
+        return conclude_next_touchpoints(prediction, names, seen, predictor.horizon_seconds, measured, policy)
 
     def _base_rates(self) -> list[dict[str, Any]]:
         counts: Mapping[str, int] = self.manifest["learned_from"]["touchpoint_counts"]
         return NoBundle(counts).base_rates()
 
     def _purchases(
-        self, seen: Journeys, as_of: Ints, feelings: Sequence[Conclusion | None]
-    ) -> list[tuple[Conclusion, ...]]:
-        by_target = []
+        self, seen: Journeys, as_of: Ints, said: Said, feelings: Sequence[Conclusion | None]
+    ) -> tuple[list[tuple[Conclusion, ...]], list[tuple[Behind, ...]]]:
+        """The conclusions about each customer, and what stands behind those that are not `not_trained`."""
+        by_target, behind = [], []
+        channels = seen.last_channels
         for name, target in self.targets.items():
             predictor, measured = self.purchase.get(name), (self.measured.purchase or {}).get(name)
             if predictor is None or measured is None:
                 by_target.append([not_trained("purchase", purchase_about(target, None))] * len(seen))
                 continue
-            raw = predictor.predict(seen, as_of)
+            features = predictor.features(seen, as_of, said)
+            raw = predictor.predict_from(features, seen)
             by_target.append(conclude_purchases(raw, target, predictor.base_rate, seen.lengths, measured, feelings))
-        return [tuple(rows[i] for rows in by_target) for i in range(len(seen))]
+            names = predictor.feature_names
+            rows = zip(channels, features.tolist(), strict=True)
+            behind.append([Behind(target, channel, names, tuple(values)) for channel, values in rows])
+        return (
+            [tuple(rows[i] for rows in by_target) for i in range(len(seen))],
+            [tuple(rows[i] for rows in behind) for i in range(len(seen))],
+        )
 
 
 def _insights(
@@ -166,9 +251,10 @@ def _insights(
     model: ModelVersion,
     following: Sequence[Conclusion],
     purchases: Sequence[tuple[Conclusion, ...]],
+    preferences: Sequence[ChannelPreference] | None = None,
 ) -> list[Insight]:
     silent = not_trained("feeling", {"feedback_id": None, "said_at": None, "channel": None}, "no_feedback")
-    summaries = summarise(seen)
+    summaries = summarise(seen, preferences)
     return [
         Insight(customer, int(as_of[i]), model, summaries[i], following[i], purchases[i], feelings[i] or silent)
         for i, customer in enumerate(seen.customers)
@@ -224,14 +310,17 @@ def check_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def load_bundle(folder: Path, threads: int = 1) -> LoadedBundle:
-    """Check a bundle and open its predictors, `threads` for each graph. Raises BundleError."""
+def load_bundle(folder: Path, threads: int = 1, remembered: int = REMEMBERED) -> LoadedBundle:
+    """Check a bundle and open its predictors, `threads` for each graph. Raises BundleError.
+
+    `remembered`: answers about texts that are kept, for texts that come again.
+    """
     manifest = check_manifest(folder)
     try:
         measured = Measured.from_dict(json.loads((folder / "measured.json").read_text("utf-8")))
         targets = [Target.from_dict(one) for one in manifest["learned_from"]["targets"]]
         purchases = {one.name: folder / "purchase" / one.name for one in targets}
-        following, feedback = folder / "next_touchpoint", folder / "feedback"
+        following, feedback, channel = folder / "next_touchpoint", folder / "feedback", folder / "channel"
         return LoadedBundle(
             digest=manifest["digest"],
             manifest=manifest,
@@ -239,7 +328,8 @@ def load_bundle(folder: Path, threads: int = 1) -> LoadedBundle:
             targets={one.name: one for one in targets},
             next_touchpoint=NextTouchpointPredictor.load(following, threads) if following.is_dir() else None,
             purchase={n: PurchasePredictor.load(path, threads) for n, path in purchases.items() if path.is_dir()},
-            feedback=FeedbackPredictor.load(feedback, threads) if feedback.is_dir() else None,
+            feedback=FeedbackPredictor.load(feedback, threads, remembered) if feedback.is_dir() else None,
+            channel=ChannelPredictor.load(channel) if channel.is_dir() else None,
         )
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BundleError(f"{folder.name} cannot be loaded: {error}") from error

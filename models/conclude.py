@@ -26,7 +26,7 @@ from models.insight import (
     probability,
 )
 from models.journey.assembly import Feedback
-from models.journey.event import format_duration, format_time
+from models.journey.event import DAY, format_duration, format_time, parse_time
 from models.journey.journeys import Journeys
 from models.journey.target import Target
 from models.measured import (
@@ -35,15 +35,20 @@ from models.measured import (
     MeasuredFeeling,
     MeasuredNextTouchpoint,
     MeasuredPurchase,
+    last_touchpoints,
 )
+from models.predictors.channel import ChannelPreference, nothing_preferred
+from models.predictors.emotions import ekman
 from models.predictors.feedback import EMOTIONS, POLARITIES, FeelingPrediction, text_flags
 from models.predictors.predictor import NextTouchpointPrediction
+from models.predictors.stacking import Feelings
 
 LONGEST_LIST = 20
 """A distribution lists at most so many touchpoints, likeliest first."""
 EMOTION_SHOWN_FROM = 0.3
-LEAST_FOR_PREFERENCE = 3
-"""Fewer touchpoints of their own say nothing about where somebody likes to be met."""
+"""Where nothing was measured of emotions, they are told from this probability on."""
+GROUP_SHOWN_FROM = 0.2
+"""Rarer groups of emotions are left out."""
 
 Floats = NDArray[np.float64]
 
@@ -56,17 +61,21 @@ def not_trained(kind: Any, about: dict[str, Any], code: str = "not_trained", **d
 def conclude_next_touchpoints(
     prediction: NextTouchpointPrediction,
     touchpoints: Sequence[str],
-    lengths: NDArray[np.int64],
+    seen: Journeys,
     horizon_seconds: int,
     measured: MeasuredNextTouchpoint,
     policy: ReleasePolicy,
 ) -> list[Conclusion]:
-    """One conclusion for each row of the prediction; a journey without touchpoints gets the base rate and `abstain`."""
-    chance = measured.temperature.apply(prediction.distribution)
-    sets = measured.set_for(policy.coverage)
-    inside = sets.predict_set(chance)
+    """One conclusion for each row of the prediction, whose journeys are `seen`.
+
+    A journey without touchpoints gets the base rate and `abstain`, and so does everybody where the model knows no more.
+    """
+    lengths, groups = seen.lengths, last_touchpoints(seen)
+    chance = measured.chance(prediction.distribution, lengths)
+    inside, sets = measured.sets_of(chance, seen, policy.coverage), measured.set_for(policy.coverage)
     enough = measured.n >= LEAST_COVERAGE_CASES
-    promise = Promise("coverage", {"at_least": policy.coverage}, "all", measured.n, enough)
+    common = [] if enough else ["too_little_data"]
+    common += [] if measured.base_rate is None else ["no_better_than_base_rate"]
     about = {"horizon": format_duration(horizon_seconds)}
     conclusions = []
     for row in range(len(chance)):
@@ -82,8 +91,10 @@ def conclude_next_touchpoints(
                 zip(("p10", "p50", "p90"), map(format_duration, prediction.expected_in_seconds[row]), strict=True)
             ),
         }
-        found = flags((["no_history"] if lengths[row] == 0 else []) + ([] if enough else ["too_little_data"]))
+        found = flags((["no_history"] if lengths[row] == 0 else []) + common)
         decision = decision_by_flags(found)
+        group = sets.group_of(groups[row])
+        promise = Promise("coverage", {"at_least": policy.coverage}, group, sets.n[group], enough)
         answer = touchpoints[order[0]] if decision is Decision.AUTO else None
         conclusions.append(Conclusion("next_touchpoint", decision, found, answer, details, about, promise))
     return conclusions
@@ -99,7 +110,7 @@ def conclude_purchases(
 ) -> list[Conclusion]:
     """One conclusion for each raw probability (C,). A likely buyer whose anger waits to be read goes to a person."""
     calibrated = measured.calibrator.apply(raw)
-    low, high = measured.interval(calibrated)
+    low, high = measured.interval(calibrated, lengths)
     enough = measured.n >= LEAST_CALIBRATION_CASES
     promise = Promise("calibration", {"within": "interval"}, "all", measured.n, enough and measured.held)
     about = purchase_about(target, base_rate)
@@ -130,6 +141,18 @@ def purchase_about(target: Target, base_rate: float | None) -> dict[str, Any]:
         "horizon": horizon,
         "base_rate": None if base_rate is None else probability(base_rate),
     }
+
+
+def latest_feelings(feelings: Sequence[Conclusion | None], as_of: NDArray[np.int64]) -> Feelings:
+    """What is known of the mood of each customer (C,): zeros where nothing was said, or nothing can be concluded."""
+    found = Feelings.none(len(as_of))
+    for row, one in enumerate(feelings):
+        if one is None or "distribution" not in one.details or not one.about.get("said_at"):
+            continue
+        told = {each["polarity"]: each["probability"] for each in one.details["distribution"]}
+        found.polarity[row] = [told.get(polarity, 0.0) for polarity in POLARITIES]
+        found.days_since[row] = max(0, int(as_of[row]) - parse_time(one.about["said_at"])) / DAY
+    return found
 
 
 def _anger_waiting(feeling: Conclusion | None) -> bool:
@@ -223,28 +246,47 @@ def _feeling_details(read: ReadFeedback, row: int) -> dict[str, Any]:
         "confidence": probability(read.polarity[row, order[0]]),
         "distribution": [{"polarity": POLARITIES[i], "probability": probability(read.polarity[row, i])} for i in order],
         "emotions": [],
+        "emotion_set": [],
+        "emotion_groups": [],
         "intensity": None,
     }
     emotions, mean, spread = read.prediction.emotions, read.prediction.intensity_mean, read.prediction.intensity_spread
     if emotions is not None:
-        shown = [i for i in np.argsort(-emotions[row], kind="stable") if emotions[row, i] >= EMOTION_SHOWN_FROM]
-        details["emotions"] = [{"emotion": EMOTIONS[i], "probability": probability(emotions[row, i])} for i in shown]
+        details |= _emotion_details(read.prediction, row, emotions)
     if mean is not None and spread is not None:
         details["intensity"] = {"mean": round(float(mean[row]), 2), "spread": round(float(spread[row]), 2)}
     return details
 
 
-def summarise(seen: Journeys) -> list[JourneySummary]:
-    """What is known of each journey itself. The preferred channel is the one most often chosen by the customer."""
-    channels = np.array(seen.channels or ("",))
+def _emotion_details(prediction: FeelingPrediction, row: int, emotions: Floats) -> dict[str, Any]:
+    """What is felt, what cannot be ruled out, and the groups of Ekman that are likely."""
+    felt, possible = prediction.emotions_felt, prediction.emotions_possible
+    likeliest = np.argsort(-emotions[row], kind="stable")
+    shown = emotions[row] >= EMOTION_SHOWN_FROM if felt is None else felt[row]
+    groups = sorted(ekman(emotions[row : row + 1]).items(), key=lambda group: -group[1][0])
+    return {
+        "emotions": [
+            {"emotion": EMOTIONS[i], "probability": probability(emotions[row, i])} for i in likeliest if shown[i]
+        ],
+        "emotion_set": [] if possible is None else [EMOTIONS[i] for i in likeliest if possible[row, i]],
+        "emotion_groups": [
+            {"group": name, "probability": probability(chance[0])}
+            for name, chance in groups
+            if chance[0] >= GROUP_SHOWN_FROM
+        ],
+    }
+
+
+def summarise(seen: Journeys, preferences: Sequence[ChannelPreference] | None = None) -> list[JourneySummary]:
+    """What is known of each journey itself; `preferences` holds where each customer answers, if that was learned."""
+    unknown = [nothing_preferred("not_trained")] * len(seen)
     summaries = []
-    for first, end in zip(seen.starts[:-1], seen.starts[1:], strict=True):
+    for row, prefers in enumerate(unknown if preferences is None else preferences):
+        first, end = int(seen.starts[row]), int(seen.starts[row + 1])
+        preference = prefers.channel, prefers.to_dict()
         if first == end:
-            summaries.append(JourneySummary(0, None, None, None, None))
+            summaries.append(JourneySummary(0, None, None, None, *preference))
             continue
-        own = channels[seen.code[first:end][~seen.contact[first:end]]]
-        names, counts = np.unique(own, return_counts=True)
-        preferred = str(names[counts.argmax()]) if len(own) >= LEAST_FOR_PREFERENCE else None
         times = int(seen.occurred_at[first]), int(seen.occurred_at[end - 1])
-        summaries.append(JourneySummary(int(end - first), *times, seen.stages[seen.code[end - 1]], preferred))
+        summaries.append(JourneySummary(end - first, *times, seen.stages[seen.code[end - 1]], *preference))
     return summaries

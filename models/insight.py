@@ -6,12 +6,15 @@ about thresholds (the bundle does) and knows nothing of reviewers (a verdict sup
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
 from models.journey.event import Micros, format_time
+from models.journey.target import Target
 
 Json = Mapping[str, Any]
 Kind = Literal["next_touchpoint", "purchase", "feeling"]
@@ -47,6 +50,9 @@ FLAGS: dict[str, FlagKind] = {
         "There are not yet enough random labels to promise anything about unread answers.", "review"
     ),
     "stars_contradict_words": FlagKind("The stars and the words say different things.", "review"),
+    "words_contradict_behaviour": FlagKind(
+        "What the customer did around that time says something else than the words.", "review"
+    ),
     "anger_waiting": FlagKind("A likely buyer whose anger is waiting to be read.", "review"),
     "too_short": FlagKind("Too few words to tell.", "review"),
     "truncated": FlagKind("The text is longer than the model reads; the end was not seen.", "review"),
@@ -57,6 +63,10 @@ FLAGS: dict[str, FlagKind] = {
     "no_history": FlagKind("Nothing is known of this customer yet.", "abstain"),
     "no_feedback": FlagKind("This customer has said nothing yet.", "abstain"),
     "too_little_data": FlagKind("Too few cases stand behind this answer to promise anything.", "abstain"),
+    "no_better_than_base_rate": FlagKind(
+        "On customers held out the model is not shown to know more than the base rate, which is given instead.",
+        "abstain",
+    ),
     "promise_failed": FlagKind("On the latest data our promise did not hold, so it is withdrawn.", "abstain"),
     "do_not_profile": FlagKind("This customer objected to being profiled, so nothing is concluded.", "abstain"),
 }
@@ -81,6 +91,11 @@ class ReleasePolicy:
             if not 0 < value < 1:
                 raise ValueError(f"{name} {value} must lie between 0 and 1, both excluded")
 
+    @property
+    def digest(self) -> str:
+        """Names this policy: the same numbers, the same digest."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
 
 _SEVERITY_ORDER = ("urgent", "abstain", "review")
 
@@ -102,7 +117,12 @@ class Flag:
 
 def flags(codes: Sequence[str]) -> tuple[Flag, ...]:
     """Flags without repeats, most severe first."""
-    return tuple(sorted(map(Flag, dict.fromkeys(codes)), key=lambda f: _SEVERITY_ORDER.index(FLAGS[f.code].severity)))
+    return most_severe_first(map(Flag, dict.fromkeys(codes)))
+
+
+def most_severe_first(found: Iterable[Flag]) -> tuple[Flag, ...]:
+    """The order in which flags are told."""
+    return tuple(sorted(found, key=lambda flag: _SEVERITY_ORDER.index(FLAGS[flag.code].severity)))
 
 
 def decision_by_flags(found: Sequence[Flag]) -> Decision:
@@ -210,6 +230,14 @@ class Conclusion:
         """
         return Conclusion(self.kind, Decision.ABSTAIN, flags(["do_not_profile"]), None, {}, self.about)
 
+    def explained(self, why: Json) -> Conclusion:
+        """With what moved the answer as `why` beside it; like the answer it is withheld while a person has yet to look.
+
+        >>> Conclusion("purchase", Decision.AUTO, (), 0.3).explained({"because": []}).to_dict()["why"]
+        {'because': []}
+        """
+        return replace(self, details={**self.details, "why": why})
+
     @property
     def is_withdrawn(self) -> bool:
         return any(flag.code == "do_not_profile" for flag in self.flags)
@@ -234,13 +262,16 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class JourneySummary:
-    """What is known of the journey itself. `preferred_channel` is None where too little is known."""
+    """What is known of the journey itself. `preferred_channel` is None where nothing is known of it, and
+    `channel_preference` says what it rests on, how sure it is, and why there is none.
+    """
 
     touchpoints: int
     first_at: Micros | None
     last_at: Micros | None
     stage: str | None
     preferred_channel: str | None
+    channel_preference: Json | None = None
 
     def to_dict(self) -> dict[str, Any]:
         def when(moment: Micros | None) -> str | None:
@@ -249,12 +280,23 @@ class JourneySummary:
         return {
             "touchpoints": self.touchpoints, "first_at": when(self.first_at), "last_at": when(self.last_at),
             "stage": self.stage, "preferred_channel": self.preferred_channel,
+            "channel_preference": self.channel_preference,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """What a purchase probability was made of: the target, the channel of the last touchpoint, features by name."""
+
+    target: Target
+    channel: str
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Insight:
-    """What we conclude about one customer as of one moment."""
+    """What we conclude about one customer as of one moment. `behind` is kept to check the answer by, and never told."""
 
     customer_id: str
     as_of: Micros
@@ -263,15 +305,17 @@ class Insight:
     next_touchpoint: Conclusion
     purchase: tuple[Conclusion, ...]
     feeling: Conclusion
+    behind: tuple[Behind, ...] = ()
 
     def withdrawn(self, journey: JourneySummary) -> Insight:
         """The customer objected to being profiled: of the journey only its extent is told, and nothing is concluded."""
         return replace(
             self,
-            journey=replace(journey, stage=None, preferred_channel=None),
+            journey=replace(journey, stage=None, preferred_channel=None, channel_preference=None),
             next_touchpoint=self.next_touchpoint.withdrawn(),
             purchase=tuple(one.withdrawn() for one in self.purchase),
             feeling=self.feeling.withdrawn(),
+            behind=(),
         )
 
     def to_dict(self, *, provisional: bool = False) -> dict[str, Any]:

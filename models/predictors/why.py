@@ -88,15 +88,15 @@ def why_next(
     """
     if len(seen) != 1 or not seen.lengths[0]:
         raise ValueError(f"one journey with touchpoints can be explained; there are {len(seen)}: {seen.lengths}")
+    seen = seen.last(predictor.length + 2)  # what the predictor sees once one is left out, and the gap before it
     without = seen.each_without_one(predictor.length)
-    said = calibrated(predictor.distribution(seen, as_of))[0]
-    answer = int(said.argmax())
-    otherwise = calibrated(predictor.distribution(without, np.repeat(as_of, len(without))))[:, answer]
+    said = calibrated(predictor.distribution(without, np.repeat(as_of, len(without))))  # one batch, the whole first
+    answer = int(said[0].argmax())
     row = encode_sequences(seen, as_of, predictor.vocabulary, predictor.length)
     tokens = row.tokens[0, : row.lengths[0]]
     return WhyNext(
         predictor.vocabulary.touchpoints[answer],
-        _moved(seen, said[answer] - otherwise),
+        _moved(seen, said[0, answer] - said[1:, answer]),
         _pattern(predictor, tokens, answer),
         _counted(predictor, tokens),
     )

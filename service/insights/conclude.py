@@ -14,6 +14,7 @@ import numpy as np
 from sqlalchemy import Connection, Row
 
 from models.bundle import Bundle, NoBundle
+from models.contradiction import seen_in, with_behaviour
 from models.insight import Conclusion, Insight, JourneySummary
 from models.journey.assembly import Feedback
 from models.journey.event import Micros
@@ -22,6 +23,8 @@ from service.customers import consent
 from service.customers import store as customers
 from service.customers.words import sort_out
 from service.events import projector
+from service.forecasts.keeping import Last, keep
+from service.forecasts.store import last_made
 from service.insights import store
 from service.insights.shape import body_of
 from service.live.bundles import Live
@@ -45,6 +48,7 @@ class Known:
     bundle: Bundle
     objecting: Mapping[str, JourneySummary]
     """Customers who are not to be profiled, with the extent of their journeys: those are not read, they are empty."""
+    forecasts: Last
     answered: Mapping[str, Conclusion]
     """What people had answered before the customer objected, by feedback, where the objection was lifted since."""
 
@@ -115,6 +119,7 @@ def look(
         current=current,
         bundle=live.bundle or NoBundle(customers.touchpoint_counts(connection)),
         objecting=customers.extents_of(connection, objecting, as_of),
+        forecasts=last_made(connection, here),
         answered=store.answered_before(connection, [row for row in lifted if store.is_withdrawn(row)]),
     )
 
@@ -122,7 +127,7 @@ def look(
 def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thought:
     """Conclude words that have no conclusion yet or (`anew`) one of another version of the model; then the insights."""
     feelings: dict[str, Conclusion] = {}
-    for customer in known.journeys.customers:
+    for number, customer in enumerate(known.journeys.customers):
         if customer in known.objecting:
             feelings |= _withdrawn(known, customer)
             continue
@@ -134,6 +139,7 @@ def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thoug
                 one.feedback_id: known.answered.get(one.feedback_id, conclusion)
                 for one, conclusion in zip(texts, found, strict=True)
             }
+        feelings |= _contradicted(known, feelings, number, live)
     latest = [_latest(known, feelings, customer) for customer in known.journeys.customers]
     return Thought(insights_of(known, latest, state, live), feelings)
 
@@ -146,10 +152,30 @@ def insights_of(known: Known, latest: Sequence[Conclusion | None], state: State,
     return [one.withdrawn(extents[one.customer_id]) if one.customer_id in extents else one for one in found]
 
 
+def explained(known: Known, insights: Sequence[Insight]) -> list[Insight]:
+    """The insights of `known`, with what moved each answer beside it."""
+    as_of = np.full(len(known.journeys), known.as_of, dtype=np.int64)
+    said = [latest_of(known.said.get(one.customer_id, ()), known.as_of) for one in insights]
+    return known.bundle.explained(insights, known.journeys, as_of, said)
+
+
 def _due(row: Row[Any] | None, live: Live, anew: bool) -> bool:
     if row is None or store.is_withdrawn(row):
         return True
     return anew and row.decided_by == "model" and row.version != live.model.version
+
+
+def _contradicted(known: Known, feelings: Mapping[str, Conclusion], number: int, live: Live) -> dict[str, Conclusion]:
+    """What of one customer's words the journey speaks against: new conclusions, and released ones opened again."""
+    seen, customer = seen_in(known.journeys, number, known.as_of), known.journeys.customers[number]
+    found = {}
+    for one in known.said.get(customer, ()):
+        row = known.current.get(one.feedback_id)
+        stands = row is not None and row.decision == "auto" and row.version == live.model.version
+        told = feelings.get(one.feedback_id) or (store.restored(row) if row is not None and stands else None)
+        if told is not None and (now := with_behaviour(told, one.said_at, seen)) != told:
+            found[one.feedback_id] = now
+    return found
 
 
 def _withdrawn(known: Known, customer: str) -> dict[str, Conclusion]:
@@ -206,6 +232,7 @@ def write(connection: Connection, state: State, live: Live, known: Known, though
             store.retire(connection, one.feedback_id, known.as_of)
     due = state.settings.review_due_hours
     store.put_insight(connection, insight, body_of(insight, due), body_of(insight, due, provisional=True))
+    keep(connection, insight, state.settings.policy, known.forecasts, state.settings.forecast_spacing)
     store.concluded(connection, customer, known.revisions[customer])
     return len(new)
 

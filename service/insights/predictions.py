@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.bundle import NoBundle
+from models.contradiction import seen_in, with_behaviour
 from models.insight import Insight
 from models.journey.assembly import Feedback, Step, columns, feedback_in, with_customers
 from models.journey.event import Event, Micros
@@ -70,15 +71,13 @@ class PredictionsIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     as_of: str | None = Field(default=None, description="ISO 8601; missing: now. Later events change nothing.")
+    explain: bool = Field(default=False, description="Say why beside each answer that can be explained.")
     journeys: list[JourneyIn] = Field(min_length=1)
 
 
 def predict(state: State, live: Live, given: PredictionsIn) -> list[Insight]:
     """One insight for each journey, in order. Raises Invalid or TooLarge naming the field."""
-    most = state.settings.predictions_per_request
-    if len(given.journeys) > most:
-        raise TooLarge(f"The request holds {len(given.journeys)} journeys.", "Send them in several requests.",
-                       code="too_many_journeys", field="journeys", allowed=(f"at most {most} journeys",))  # fmt: skip
+    _check_number(state, given)
     as_of = moment_of("as_of", given.as_of) if given.as_of is not None else state.clock()
     rows = [f"{number:09d}" for number in range(len(given.journeys))]
     withdrawn = _withdrawn(state, given)
@@ -90,13 +89,28 @@ def predict(state: State, live: Live, given: PredictionsIn) -> list[Insight]:
     latest = _latest_words(state, given, rows, steps, as_of)
     spoken = [one for one in latest if one is not None]
     found = iter(bundle.conclude_feedback(spoken, state.settings.policy))
-    feelings = [None if one is None else next(found) for one in latest]
     moments = np.full(len(rows), as_of, dtype=np.int64)
     journeys = with_customers(columns(steps), rows)
+    feelings = [
+        None if one is None else with_behaviour(next(found), one.said_at, seen_in(journeys, row, as_of))
+        for row, one in enumerate(latest)
+    ]
     insights = bundle.insights(journeys, moments, feelings, live.model, state.settings.policy)
+    if given.explain:
+        insights = bundle.explained(insights, journeys, moments, latest)
     names = [one.customer_id or f"journey-{number}" for number, one in enumerate(given.journeys)]
     told = [replace(insight, customer_id=name) for insight, name in zip(insights, names, strict=True)]
     return [one.withdrawn(one.journey) if one.customer_id in withdrawn else one for one in told]
+
+
+def _check_number(state: State, given: PredictionsIn) -> None:
+    most, of_these = state.settings.predictions_per_request, ""
+    if given.explain:
+        most, of_these = min(most, state.settings.explained_per_request), " with explain"
+    if len(given.journeys) > most:
+        raise TooLarge(f"The request holds {len(given.journeys)} journeys{of_these}.", "Send them in several requests.",
+                       code="too_many_journeys", field="journeys",
+                       allowed=(f"at most {most} journeys{of_these}",))  # fmt: skip
 
 
 def _withdrawn(state: State, given: PredictionsIn) -> set[str]:

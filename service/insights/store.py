@@ -12,8 +12,10 @@ from typing import Any
 import msgspec
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -34,6 +36,7 @@ from models.insight import Conclusion, Insight, ModelVersion
 from models.journey.event import Micros
 from service.database import Database, holds, metadata
 from service.events.folded import customers
+from service.insights.waiting import beside
 
 conclusions = Table(
     "conclusions",
@@ -49,15 +52,26 @@ conclusions = Table(
     Column("decided_by", String, nullable=False),
     Column("stored", Text, nullable=False),
     Column("superseded_at", BigInteger),
+    Column("place", BigInteger),
+    Column("waiting_since", BigInteger),
+    Column("channel", String),
+    Column("language", String),
+    Column("flags", String),
+    Column("urgent", Boolean),
+    Column("lot", Float),
+    Column("words_key", String),
     **holds("all rows of the customer", "all rows of the customer are deleted", json_columns=("stored",)),
 )
-"""`subject` is the feedback's id; `stored` is Conclusion.stored() as JSON; `superseded_at` is null while current."""
+"""`subject` is the feedback's id; `stored` is Conclusion.stored() as JSON; `superseded_at` is null while current.
+
+The rest is null but where the model wants a person; waiting.py says what it is. An index holds what may still wait.
+"""
 
 _CURRENT = "superseded_at IS NULL"
 Index("conclusions_current", conclusions.c.subject, unique=True, sqlite_where=text(_CURRENT))
 SUBJECTS_PER_QUERY = 10_000
 _WAITING = "superseded_at IS NULL AND decision = 'review' AND decided_by = 'model'"
-Index("conclusions_waiting", conclusions.c.concluded_at, conclusions.c.conclusion_id, sqlite_where=text(_WAITING))
+Index("conclusions_waiting", conclusions.c.waiting_since, conclusions.c.conclusion_id, sqlite_where=text(_WAITING))
 _SETTLED = "superseded_at IS NULL AND (decision != 'review' OR decided_by != 'model')"
 Index("conclusions_settled", conclusions.c.decision, conclusions.c.decided_by, sqlite_where=text(_SETTLED))
 
@@ -83,7 +97,7 @@ def get_conclusion(connection: Connection, conclusion_id: str) -> Row[Any] | Non
 def current_waiting(connection: Connection, limit: int, offset: int = 0) -> Sequence[Row[Any]]:
     """Conclusions that wait for a person, oldest first."""
     waiting = select(conclusions).where(text(_WAITING))
-    ordered = waiting.order_by(conclusions.c.concluded_at, conclusions.c.conclusion_id)
+    ordered = waiting.order_by(conclusions.c.waiting_since, conclusions.c.conclusion_id)
     return connection.execute(ordered.limit(limit).offset(offset)).all()
 
 
@@ -93,8 +107,8 @@ def count_waiting(connection: Connection) -> int:
 
 
 def oldest_waiting(connection: Connection) -> Micros | None:
-    """When the conclusion that waits longest was made."""
-    return connection.execute(select(func.min(conclusions.c.concluded_at)).where(text(_WAITING))).scalar()
+    """When the words that wait longest began to."""
+    return connection.execute(select(func.min(conclusions.c.waiting_since)).where(text(_WAITING))).scalar()
 
 
 def count_settled(connection: Connection) -> dict[tuple[str, str], int]:
@@ -202,13 +216,21 @@ def _insert(
     connection: Connection, new_id: str, customer_id: str, subject: str, conclusion: Conclusion, version: int,
     digest: str | None, at: Micros,
 ) -> str:  # fmt: skip
+    since = _waiting_since(connection, subject, at) if conclusion.waiting else at
     row = {
         "conclusion_id": new_id, "customer_id": customer_id, "kind": conclusion.kind, "subject": subject,
         "version": version, "digest": digest, "concluded_at": at, "decision": conclusion.decision.value,
         "decided_by": conclusion.decided_by, "stored": msgspec.json.encode(conclusion.stored()).decode(),
+        **beside(connection, customer_id, subject, conclusion, since),
     }  # fmt: skip
     connection.execute(insert(conclusions), row)
     return new_id
+
+
+def _waiting_since(connection: Connection, subject: str, at: Micros) -> Micros:
+    """When these words first waited: a newer bundle does not make them wait from the beginning."""
+    first = select(func.min(conclusions.c.waiting_since)).where(conclusions.c.subject == subject)
+    return min(at, connection.execute(first).scalar() or at)
 
 
 def get_insight(connection: Connection, customer_id: str) -> Row[Any] | None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from models.bundle import Bundle, BundleError, LoadedBundle, NoBundle, check_manifest, load_bundle, write_manifest
 from models.insight import Decision, ModelVersion, ReleasePolicy
 from models.journey.assembly import Feedback, assemble, journeys_of
-from models.journey.event import DAY
+from models.journey.event import DAY, format_duration
 from models.journey.eventlog import read_events
 from models.journey.journeys import Journeys
 from models.journey.touchpoint import Catalogue
@@ -62,6 +63,7 @@ def test_every_question_that_was_trained_is_opened(bundle: LoadedBundle) -> None
     assert bundle.next_touchpoint is not None
     assert list(bundle.purchase) == ["web_visit"]
     assert bundle.feedback is not None
+    assert bundle.channel is not None
 
 
 def test_a_flipped_bit_anywhere_is_refused_and_the_file_is_named(copied: Path) -> None:
@@ -120,6 +122,17 @@ def test_what_is_no_manifest_is_said_to_be_damaged(text: str, tmp_path: Path) ->
         check_manifest(tmp_path)
 
 
+def test_a_bundle_from_before_channels_were_learned_says_so_and_concludes_the_rest(copied: Path) -> None:
+    written = json.loads((copied / "manifest.json").read_text())
+    (copied / "manifest.json").unlink()
+    shutil.rmtree(copied / "channel")
+    write_manifest(copied, written["learned_from"], written["figures"])
+    told = _insights(load_bundle(copied), journeys_of({"c": [("web.visit", 0)] * 5}), np.array([9 * DAY]))[0]
+    assert told["journey"]["preferred_channel"] is None
+    assert told["journey"]["channel_preference"]["reason"] == "not_trained"
+    assert told["next_touchpoint"]["answer"] is not None
+
+
 def test_another_format_says_to_train_again(tmp_path: Path) -> None:
     write_manifest(tmp_path, {}, {})
     path = tmp_path / "manifest.json"
@@ -166,13 +179,15 @@ def test_one_alone_gets_the_answer_that_it_gets_in_a_batch(bundle: LoadedBundle,
     assert bundle.next_touchpoint is not None
     together, seen = _insights(bundle, batch, as_of), batch.seen_at(as_of)
     distribution = bundle.next_touchpoint.predict(seen, as_of).distribution
-    likely = bundle.purchase["web_visit"].predict(seen, as_of)
+    likely = bundle.purchase["web_visit"].predict(seen, as_of, bundle.said(seen, as_of, [None] * len(seen)))
     for row in range(len(batch)):
         alone, moment = batch.take(np.array([row])), as_of[row : row + 1]
         by_itself = alone.seen_at(moment)
         found = bundle.next_touchpoint.predict(by_itself, moment).distribution[0]
         np.testing.assert_allclose(found, distribution[row], atol=1e-6)
-        assert bundle.purchase["web_visit"].predict(by_itself, moment)[0] == pytest.approx(likely[row], abs=1e-6)
+        said = bundle.said(by_itself, moment, [None])
+        likely_alone = bundle.purchase["web_visit"].predict(by_itself, moment, said)[0]
+        assert likely_alone == pytest.approx(likely[row], abs=1e-6)
         # the public answer is rounded to four digits, and quantiles of waiting to their two largest units
         assert _numbers_apart(_insights(bundle, alone, moment)[0], together[row]) <= 1.1e-4
 
@@ -237,3 +252,34 @@ def test_without_a_bundle_everything_abstains_and_base_rates_are_told() -> None:
 @pytest.mark.parametrize("counts", [{}, {"web.visit": 0}])
 def test_before_anything_was_counted_there_is_no_base_rate(counts: dict[str, int]) -> None:
     assert sum(one["probability"] for one in NoBundle(counts).base_rates()) == 0
+
+
+def test_every_target_has_its_own_model_answer_and_reasons(bundle: LoadedBundle, journeys: Journeys) -> None:
+    rows = np.array([0, 5])
+    batch, as_of = journeys.take(rows), _moments(journeys)[rows]
+    insights = bundle.insights(batch, as_of, [None, None], MODEL, POLICY)
+    for told in bundle.explained(insights, batch, as_of, [None, None]):
+        about = {one.about["definition"]: one for one in told.purchase}
+        assert set(about) == set(bundle.targets)
+        for name, one in about.items():
+            assert one.about["horizon"] == format_duration(bundle.targets[name].horizon_seconds)
+            assert (one.answer is None) == ("why" not in one.to_dict(provisional=True))
+            if one.answer is not None:
+                assert 0 < len(one.to_dict(provisional=True)["why"]["because"]) <= 5
+
+
+def test_the_words_behind_a_feeling_add_up_to_its_confidence(bundle: LoadedBundle, journeys: Journeys) -> None:
+    words = [Feedback("f1", "c1", 0, 0, "chat", "A wonderful car, and friendly people. Thank you!")]
+    eager = replace(POLICY, alpha=0.9, delta=0.9)
+    (feeling,) = bundle.conclude_feedback(words, eager)
+    released = replace(feeling, decision=Decision.AUTO)
+    row = journeys.take(np.array([0]))
+    as_of = _moments(journeys)[:1]
+    insights = bundle.insights(row, as_of, [released], MODEL, POLICY)
+    (told,) = bundle.explained(insights, row, as_of, words)
+    why = told.feeling.to_dict()["why"]
+    assert why["score"] == told.feeling.details["confidence"]
+    assert why["base"] + sum(one["weight"] for one in why["words"]) == pytest.approx(why["score"], abs=1e-9)
+    spans = [words[0].text[one["start"] : one["end"]] for one in why["words"]]
+    assert spans[:3] == ["A", "wonderful", "car"]
+    assert bundle.explained(insights, row, as_of, words) == [told], "of one text it is always the same"

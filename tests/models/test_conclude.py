@@ -24,9 +24,8 @@ from models.confidence.calibration import Temperature, Uncalibrated
 from models.confidence.conformal import SplitConformal
 from models.confidence.risk import CalibrationTable
 from models.insight import Conclusion, Decision, ReleasePolicy, flags
-from models.journey.assembly import Feedback, Step, columns, journeys_of, with_customers
+from models.journey.assembly import Feedback, journeys_of, with_customers
 from models.journey.target import Target
-from models.journey.touchpoint import Touchpoint
 from models.measured import (
     LEAST_CALIBRATION_CASES,
     LEAST_COVERAGE_CASES,
@@ -35,6 +34,7 @@ from models.measured import (
     MeasuredNextTouchpoint,
     MeasuredPurchase,
 )
+from models.predictors.channel import ChannelPreference
 from models.predictors.feedback import EMOTIONS, POLARITIES, FeelingPrediction
 from models.predictors.predictor import NextTouchpointPrediction
 
@@ -56,13 +56,15 @@ def measured_next(n: int = LEAST_COVERAGE_CASES) -> MeasuredNextTouchpoint:
     return MeasuredNextTouchpoint(Temperature(1.0), sets, n)
 
 
-def next_touchpoints(lengths: list[int], n: int = LEAST_COVERAGE_CASES) -> list[Conclusion]:
+def next_touchpoints(
+    lengths: list[int], n: int = LEAST_COVERAGE_CASES, measured: MeasuredNextTouchpoint | None = None
+) -> list[Conclusion]:
     many = len(lengths)
     prediction = NextTouchpointPrediction(
         np.tile([[0.25, 0.05, 0.7]], (many, 1)), np.full(many, 0.08), np.tile([[72_000.0, 183_600, 777_600]], (many, 1))
     )
-    counts = np.array(lengths, dtype=np.int64)
-    return conclude_next_touchpoints(prediction, NAMES, counts, 30 * 86_400, measured_next(n), POLICY)
+    seen = journeys_of({f"c{i}": [("web.visit", k) for k in range(length)] for i, length in enumerate(lengths)})
+    return conclude_next_touchpoints(prediction, NAMES, seen, 30 * 86_400, measured or measured_next(n), POLICY)
 
 
 def test_a_next_touchpoint_is_released_with_its_set_and_its_waiting_time() -> None:
@@ -73,7 +75,7 @@ def test_a_next_touchpoint_is_released_with_its_set_and_its_waiting_time() -> No
     assert [one["probability"] for one in shown["distribution"]] == [0.7, 0.25, 0.05]
     assert shown["expected_in"] == {"p10": "PT20H", "p50": "P2DT3H", "p90": "P9D"}
     assert (shown["none_within_horizon"], shown["horizon"]) == (0.08, "P30D")
-    assert shown["promise"] == {"kind": "coverage", "at_least": 0.9, "group": "all", "n": 100, "standing": True}
+    assert shown["promise"] == {"kind": "coverage", "at_least": 0.9, "group": "all", "n": 200, "standing": True}
 
 
 def test_an_empty_journey_or_too_few_cases_abstain_each_in_its_own_row() -> None:
@@ -84,6 +86,39 @@ def test_an_empty_journey_or_too_few_cases_abstain_each_in_its_own_row() -> None
     assert (few.decision, codes(few), few.answer) == (Decision.ABSTAIN, ["too_little_data"], None)
     assert few.promise is not None
     assert not few.promise.standing
+
+
+def test_an_empty_journey_gets_the_base_rate_a_wide_set_and_no_zero() -> None:
+    (empty,) = next_touchpoints([0])
+    shown = empty.to_dict()
+    assert (shown["decision"], shown["answer"]) == ("abstain", None)
+    assert {one["touchpoint"]: one["probability"] for one in shown["distribution"]} == {
+        "web.visit": 0.7, "dealer.visit": 0.25, "email.click": 0.05
+    }  # fmt: skip
+    assert shown["prediction_set"] == ["web.visit", "dealer.visit"]  # the likeliest that make up nine tenths
+
+
+def test_where_the_model_knows_no_more_than_the_base_rate_it_is_given_and_said() -> None:
+    held_out = np.tile([[0.6, 0.3, 0.1]], (300, 1))
+    luck = np.random.default_rng(0).random(300)
+    sets = SplitConformal.conformalize(held_out, np.repeat([0, 1, 2], [180, 90, 30]), luck=luck)
+    noise = MeasuredNextTouchpoint(Temperature(2.0), {0.9: sets}, 300, (0.6, 0.3, 0.1))
+    told = next_touchpoints([3] * 50, measured=noise)
+    assert {one.decision for one in told} == {Decision.ABSTAIN}
+    assert codes(told[0]) == ["no_better_than_base_rate"]
+    assert [one["probability"] for one in told[0].to_dict()["distribution"]] == [0.6, 0.3, 0.1]
+    assert told[0].promise is not None
+    assert told[0].promise.standing
+    assert [one.details for one in told] == [one.details for one in next_touchpoints([3] * 50, measured=noise)]
+
+
+def test_the_promise_names_the_touchpoint_whose_sets_were_measured() -> None:
+    held_out = np.tile([[0.7, 0.2, 0.1]], (200, 1))
+    sets = SplitConformal.conformalize(held_out, np.repeat([0, 1], [170, 30]), np.repeat("web.visit", 200))
+    known, empty = next_touchpoints([3, 0], measured=MeasuredNextTouchpoint(Temperature(1.0), {0.9: sets}, 200))
+    assert known.promise is not None
+    assert empty.promise is not None
+    assert (known.promise.group, known.promise.n, empty.promise.group) == ("web.visit", 200, "all")
 
 
 def test_a_coverage_that_was_not_measured_names_those_that_were() -> None:
@@ -237,9 +272,9 @@ def test_a_waiting_feeling_shows_nothing_of_what_the_model_thinks(flagged: list[
     assert conclusion.waiting
     assert conclusion.answer == "mixed"
     assert not {0.0123, 0.0345, 0.0411, 0.9121, *POLARITIES, *EMOTIONS} & set(found)
-    assert not {"distribution", "emotions", "intensity"} & set(found)
+    assert not {"distribution", "emotions", "emotion_set", "emotion_groups", "intensity"} & set(found)
     assert set(conclusion.to_dict(provisional=True)["provisional"]) == {
-        "answer", "confidence", "distribution", "emotions", "intensity",
+        "answer", "confidence", "distribution", "emotion_groups", "emotion_set", "emotions", "intensity",
     }  # fmt: skip
 
 
@@ -295,14 +330,15 @@ def test_what_was_not_trained_abstains_with_the_base_rate_where_there_is_one() -
 # -- the journey itself ------------------------------------------------------------------------------------------------
 
 
-def test_the_preferred_channel_is_the_one_that_the_customer_chose_and_not_the_company() -> None:
-    def step(at: int, channel: str, contact: bool = False) -> Step:
-        return Step("c", at, at, str(at), Touchpoint(channel, "x", "sale", contact=contact))
-
-    log = [*(step(at, "email", contact=True) for at in range(5)), step(6, "web"), step(7, "dealer"), step(8, "web")]
-    (few,), (enough,) = summarise(columns(log[:7])), summarise(columns(log))
-    assert (few.preferred_channel, few.touchpoints, few.stage) == (None, 7, "sale")
-    assert (enough.preferred_channel, enough.first_at, enough.last_at) == ("web", 0, 8)
+def test_a_journey_is_summarised_with_the_channel_that_the_customer_answers_on() -> None:
+    journeys = journeys_of({"a": [("web.visit", 0), ("dealer.visit", 8)]}, stage="sale")
+    prefers = ChannelPreference("call", 0.87654321, "responses", None, ({"channel": "call"},))
+    (told,), (unknown,) = summarise(journeys, [prefers]), summarise(journeys)
+    assert (told.touchpoints, told.first_at, told.last_at, told.stage) == (2, 0, 8, "sale")
+    shown = told.to_dict()
+    assert (shown["preferred_channel"], shown["channel_preference"]["confidence"]) == ("call", 0.8765)
+    assert shown["channel_preference"]["channels"] == [{"channel": "call"}]
+    assert (unknown.preferred_channel, unknown.to_dict()["channel_preference"]["reason"]) == (None, "not_trained")
 
 
 def test_an_empty_journey_is_summarised_as_nothing() -> None:
