@@ -1,7 +1,8 @@
 """The interval of a probability: where the observed share of alike cases lies.
 
-It asks the held-out cases nearest in score what happened to them, exactly and without a model. It does not say what
-one customer will do, and it does not calibrate (`calibration.py` does).
+It asks the held-out cases nearest in score what happened to them, exactly and without a model, and counts them for no
+more than they are worth where one customer has several. It does not say what one customer will do, and it does not
+calibrate (`calibration.py` does).
 """
 
 import math
@@ -11,31 +12,36 @@ from typing import Any, Self
 
 import numpy as np
 
-from models.confidence.arrays import Flags, Floats, Ints, Labels, Reals, flags, probabilities, share
-from models.confidence.binomial import clopper_pearson
+from models.confidence.arrays import Flags, Floats, Groups, Ints, Labels, Reals, flags, probabilities, share
+from models.confidence.binomial import predicted_share
 
 MINIMUM_NEIGHBOURS = 50
 _NEIGHBOUR_SHARE = 20  # one in twenty of the held-out cases, where that is more
+_MOST_WORTH = 500  # more cases than are worth these make a promise about groups that nobody looks at
+_BINS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ProbabilityBand:
     """Held-out probabilities and outcomes, sorted by probability; made by `binomial_band`.
 
-    **The promise**: among customers given this probability, the observed share lies inside the interval.
+    **The promise**: among customers given this probability, as many as the interval was learned from, the observed
+    share lies inside the interval. So it allows for luck twice: of those it was learned from and of those observed.
     """
 
     scores: Floats  # ascending calibrated probabilities, (n,)
     labels: Flags  # what happened to them, (n,)
     neighbours: int
     confidence: float
+    design_effect: float = 1.0  # how many cases are worth one, since a customer's are alike
 
     def interval(self, prob: Reals) -> tuple[Floats, Floats]:
         """Low and high end, each (q,), for the calibrated probabilities ``prob`` (q,); prob lies between them.
 
-        Clopper-Pearson (1934) on the ``neighbours`` nearest held-out cases and all that tie with the outermost. Where
-        these lie to one side (the thin ends), the interval is also taken as moved from their mean score to ``prob``,
-        and both are covered.
+        Of the ``neighbours`` nearest held-out cases and all that tie with the outermost: where the share among as many
+        new ones will lie (`predicted_share`), their number being divided by the design effect. Where the nearest lie to
+        one side (the thin ends), the interval is also taken as moved from their mean score to ``prob``, and both are
+        covered.
         """
         asked = probabilities("prob", prob)
         if self.neighbours == 0:
@@ -44,7 +50,9 @@ class ProbabilityBand:
         hits = np.concatenate([[0], np.cumsum(self.labels, dtype=np.int64)])
         seen, size = hits[after] - hits[first], after - first
         pairs, inverse = np.unique(np.stack([seen, size], axis=1), axis=0, return_inverse=True)
-        bounds = np.array([clopper_pearson(int(k), int(n), self.confidence) for k, n in pairs]).reshape(-1, 2)
+        worth = self.design_effect
+        bounds = np.array([predicted_share(int(k) / int(n), int(n) / worth, self.confidence) for k, n in pairs])
+        bounds = bounds.reshape(-1, 2)
         low, high = bounds[inverse.ravel()].T
         # The mean of each window on its own: a difference of long running sums would depend on the other cases.
         centre = np.array([self.scores[i:j].mean() for i, j in zip(first, after, strict=True)])
@@ -69,6 +77,7 @@ class ProbabilityBand:
             "labels": self.labels.astype(int).tolist(),
             "neighbours": self.neighbours,
             "confidence": self.confidence,
+            "design_effect": self.design_effect,
         }
 
     @classmethod
@@ -79,6 +88,7 @@ class ProbabilityBand:
             np.asarray(data["labels"], dtype=np.bool_),
             int(data["neighbours"]),
             float(data["confidence"]),
+            float(data.get("design_effect", 1.0)),  # bundles of before count every case
         )
 
 
@@ -94,11 +104,12 @@ def shifted(prob: Reals, logits: float) -> Floats:
 
 
 def drift(prob: Reals, labels: Labels, groups: int) -> float:
-    """How far, in logits, probabilities (n,) are off from what happened, 0/1 (n,), all in one direction, beyond noise.
+    """How far, in logits, probabilities (n,) are off from what happened, 0/1 (n,), all one way; 0 within noise.
 
-    The shift that makes their mean equal to the observed share, less 1.96 of its standard errors and not below 0; cases
-    of the same of the ``groups`` customers count as one. On the simplest sign of a changed base rate, see Steyerberg et
-    al. 2004, "Validation and updating of predictive logistic regression models" (calibration in the large).
+    The shift that makes their mean equal to the observed share, where it is more than 1.96 of its standard errors;
+    cases of the same of the ``groups`` customers count as one. On the simplest sign of a changed base rate, see
+    Steyerberg et al. 2004, "Validation and updating of predictive logistic regression models" (calibration in the
+    large).
 
     >>> drift(np.full(1000, 0.2), np.repeat([1, 0], [100, 900]), 1000) > 0.5
     True
@@ -111,29 +122,63 @@ def drift(prob: Reals, labels: Labels, groups: int) -> float:
         low, high = (middle, high) if shifted(checked, middle).mean() < share else (low, middle)
     moved = shifted(checked, low)
     information = float((moved * (1 - moved)).mean()) * max(1, groups)
-    return max(0.0, abs(low) - 1.96 / math.sqrt(information))
+    return abs(low) if abs(low) > 1.96 / math.sqrt(information) else 0.0
+
+
+def design_effect(prob: Reals, labels: Labels, groups: Groups) -> float:
+    """How many cases are worth one: 1 where they are independent, more where a group (a customer) has several alike.
+
+    The variance of what happened, 0/1 (n,), within bins of like ``prob`` (n,), summed by group first, over what it
+    would be for independent cases (Kish 1965, "Survey Sampling", section 8.2). Never below 1.
+
+    >>> design_effect(np.full(6, 0.5), np.array([1, 1, 1, 0, 0, 0]), np.array([0, 0, 0, 1, 1, 1]))
+    3.0
+    """
+    scores = probabilities("prob", prob)
+    happened = flags("labels", labels, len(scores))
+    if not len(scores):
+        return 1.0
+    where = np.empty(len(scores), dtype=np.int64)
+    bins = min(_BINS, max(1, len(scores) // MINIMUM_NEIGHBOURS))
+    where[np.argsort(scores, kind="stable")] = np.arange(len(scores)) * bins // len(scores)
+    size = np.bincount(where)
+    rate = (np.bincount(where, weights=happened) / size)[where]
+    independent = float((rate * (1.0 - rate)).sum())
+    if independent <= 0.0:
+        return 1.0
+    _, member = np.unique(groups, return_inverse=True)
+    _, cell = np.unique(member * len(size) + where, return_inverse=True)
+    by_group = float((np.bincount(cell, weights=happened - rate) ** 2).sum())
+    return max(1.0, by_group / independent)
 
 
 def binomial_band(
-    calibration_scores: Reals, labels: Labels, neighbours: int | None = None, confidence: float = 0.95
+    calibration_scores: Reals,
+    labels: Labels,
+    neighbours: int | None = None,
+    confidence: float = 0.95,
+    groups: Groups | None = None,
 ) -> ProbabilityBand:
     """The band of calibrated held-out probabilities (n,) and what happened, 0/1 (n,).
 
-    ``neighbours`` is how many nearest cases answer: by default one in twenty, at least 50. More make the interval
-    narrower and blunter. With no case at all every interval is 0..1. Venn-Abers intervals (Vovk & Petej 2014) were
-    not taken: their width tells how the fit moves with one more case, not the sampling noise of an observed share.
+    ``neighbours`` is how many nearest cases answer: by default one in twenty, at least 50 and at most what 500
+    customers are worth. More make the interval narrower and blunter. ``groups`` (n,) names each case's customer. With
+    no case at all every interval is 0..1. Venn-Abers intervals (Vovk & Petej 2014) were not taken: their width tells
+    how the fit moves with one more case, not the sampling noise of an observed share.
 
     >>> band = binomial_band(np.repeat([0.1, 0.6], 100), np.tile([0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 20))
     >>> [bound.round(3).tolist() for bound in band.interval(np.array([0.1, 0.6]))]
-    [[0.049, 0.049], [0.176, 0.6]]
+    [[0.03, 0.03], [0.2, 0.6]]
     """
     scores = probabilities("calibration_scores", calibration_scores)
     happened = flags("labels", labels, len(scores))
+    effect = 1.0 if groups is None else design_effect(scores, happened, groups)
     if neighbours is None:
-        neighbours = max(MINIMUM_NEIGHBOURS, len(scores) // _NEIGHBOUR_SHARE)
+        most = round(_MOST_WORTH * effect)
+        neighbours = max(MINIMUM_NEIGHBOURS, min(len(scores) // _NEIGHBOUR_SHARE, most))
     if neighbours < 1:
         raise ValueError(f"neighbours is {neighbours}; give at least 1")
     order = np.argsort(scores, kind="stable")
     return ProbabilityBand(
-        scores[order], happened[order], min(neighbours, len(scores)), share("confidence", confidence)
+        scores[order], happened[order], min(neighbours, len(scores)), share("confidence", confidence), effect
     )

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from models.features.vocabulary import Vocabulary
 from models.journey.assembly import gaps, sessions
-from models.journey.event import DAY
+from models.journey.event import DAY, SECOND, Micros
 from models.journey.journeys import Ints, Journeys
 from models.journey.touchpoint import STAGES
 
+HOUR: Micros = 3600 * SECOND
 NEVER_DAYS = 3650.0
 """Stands for "never happened" in features that count days since something: ten years."""
 
@@ -43,10 +44,19 @@ _GENERAL = (
     Feature("silence_in_rhythms", "ratio", "days_since_last / own_rhythm_days", "silent against their own rhythm"),
     Feature("sessions", "count", "sessions (half an hour of silence ends one)", "how often they came back"),
     Feature("session_depth", "count", "touchpoints / sessions", "how deep a visit goes"),
+    Feature("last_session_depth", "count", "touchpoints of the latest session", "how deep the latest visit went"),
+    Feature("last_gap_in_rhythms", "ratio", "latest gap / own_rhythm_days", "came back sooner or later than usual"),
     Feature("channels", "count", "distinct channels", "breadth of the relationship"),
+    Feature("channel_entropy", "nats", "-sum of p log p over the channels' shares p", "at home on one, or everywhere"),
     Feature("handoffs", "count", "changes of channel from one touchpoint to the next", "moving between channels"),
+    Feature("stage_reached", "number", "furthest: 1 convenience, 2 sale, 3 post-sale, 0 none", "how far they got"),
+    Feature("weekend_share", "share", "touchpoints on Saturday or Sunday (UTC) / touchpoints", "when they have time"),
+    Feature("office_share", "share", "touchpoints Monday to Friday 8 to 18 h (UTC) / touchpoints", "at work or not"),
     Feature("contacts_30d", "count", "times the company reached out in the last 30 days", "campaign pressure"),
+    Feature("contacts_answered", "count", "contacts whose next touchpoint was the customer's own", "who reacts"),
+    Feature("days_since_contact", "days", "as_of - last time the company reached out", "how fresh the campaign is"),
     Feature("amount", "currency", "money of all touchpoints", "value so far"),
+    Feature("amount_90d", "currency", "money of the last 90 days", "value lately"),
     Feature("amount_last", "currency", "money of the last touchpoint that had any", "size of the last step"),
     Feature("paid_touchpoints", "count", "touchpoints with money", "frequency of value"),
     Feature("days_since_paid", "days", "as_of - last touchpoint with money", "recency of value"),
@@ -80,36 +90,94 @@ def behaviour(seen: Journeys, as_of: Ints, vocabulary: Vocabulary) -> NDArray[np
     >>> behaviour(j, np.array([3 * DAY]), Vocabulary.of(j))[0, :3]
     array([2., 1., 3.], dtype=float32)
     """
-    table = np.concatenate([_general(seen, as_of), *_counts(seen, as_of, vocabulary)], axis=1)
-    return np.ascontiguousarray(table, dtype=np.float32)
+    table = np.empty((len(seen), len(features_of(vocabulary))), dtype=np.float32)
+    general = _general(seen, as_of)
+    for place, column in enumerate(general):
+        table[:, place] = column
+    place = len(general)
+    for part in _counts(seen, as_of, vocabulary):
+        table[:, place : place + part.shape[1]] = part
+        place += part.shape[1]
+    return table
 
 
-def _general(seen: Journeys, as_of: Ints) -> NDArray[np.float64]:
-    owner, n = seen.owner, seen.lengths
-    age = np.repeat(as_of, n) - seen.occurred_at
-    paid = seen.amount_minor != 0
+def _general(seen: Journeys, as_of: Ints) -> list[NDArray[np.float64] | Ints]:
+    """The columns of `_GENERAL`, each (C,)."""
+    n, age = seen.lengths, np.repeat(as_of, seen.lengths) - seen.occurred_at
+    some = np.maximum(n, 1)
     week, month, season = (_sum(seen, age < days * DAY) for days in (7, 30, 90))
-    session_count = _last_of(seen, sessions(seen) + 1, 0)
     since_last = _last_of(seen, age, 0) / DAY * (n > 0) + NEVER_DAYS * (n == 0)
     since_first = _first_of(seen, age, 0) / DAY
-    rhythm = np.divide(_sum(seen, gaps(seen)) / DAY, n - 1, out=np.full(len(seen), NEVER_DAYS), where=n > 1)
-    channel_code = _channel_codes(seen)
-    paid_rows = np.flatnonzero(paid)
-    last_paid = _last_by(owner, paid_rows, len(seen))
-    has_paid = last_paid >= 0
-    columns = [
+    between = gaps(seen)
+    rhythm = np.divide(_sum(seen, between) / DAY, n - 1, out=np.full(len(seen), NEVER_DAYS), where=n > 1)
+    usual = np.maximum(rhythm, 1 / 24)
+    visit = sessions(seen)
+    visits = _last_of(seen, visit + 1, 0)
+    latest_visit = _sum(seen, visit + 1 == np.repeat(visits, n))
+    weekend, office = _time_of_week(seen.occurred_at)
+    return [
         n, since_last, since_first, week, month, season,
-        (1 + week) / (1 + month * 7 / 30), rhythm, since_last / np.maximum(rhythm, 1 / 24),
-        session_count, np.divide(n, session_count, out=np.zeros(len(seen)), where=session_count > 0),
-        _distinct(seen, channel_code), _handoffs(seen, channel_code), _sum(seen, seen.contact & (age < 30 * DAY)),
-        _sum(seen, seen.amount_minor) / 100,
-        np.where(has_paid, _at(seen.amount_minor, last_paid) / 100, 0.0), _sum(seen, paid),
-        np.where(has_paid, _at(age, last_paid) / DAY, NEVER_DAYS),
+        (1 + week) / (1 + month * 7 / 30), rhythm, since_last / usual,
+        visits, n / np.maximum(visits, 1), latest_visit, _last_of(seen, between, 0) / DAY / usual,
+        *_channel_mix(seen), _stage_reached(seen), _sum(seen, weekend) / some, _sum(seen, office) / some,
+        *_contacts(seen, age), *_money(seen, age),
     ]  # fmt: skip
-    return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=1)
 
 
-def _counts(seen: Journeys, as_of: Ints, vocabulary: Vocabulary) -> list[NDArray[np.float64]]:
+def _channel_mix(seen: Journeys) -> tuple[Ints, NDArray[np.float64], Ints]:
+    """Distinct channels, the entropy of their shares in nats, and hand-offs, each (C,)."""
+    code = _channel_codes(seen)
+    counts = _table(seen.owner, code, len(seen), int(code.max(initial=0)) + 1)
+    n = np.maximum(seen.lengths, 1)
+    # Nats of each count as whole millionths, so that the sum does not depend on how a batch is laid out.
+    nats = np.rint(counts * np.log(np.maximum(counts, 1)) * 1e6).astype(np.int64).sum(axis=1) / 1e6
+    entropy = np.maximum(np.log(n) - nats / n, 0.0)
+    return np.count_nonzero(counts, axis=1), np.where(entropy < 1e-6, 0.0, entropy), _handoffs(seen, code)
+
+
+def _stage_reached(seen: Journeys) -> Ints:
+    stage = np.array([STAGES.index(one) + 1 for one in seen.stages] or [0], dtype=np.int64)[seen.code]
+    reached = np.zeros(len(seen), dtype=np.int64)
+    some = seen.lengths > 0
+    if some.any():
+        reached[some] = np.maximum.reduceat(stage, seen.starts[:-1][some])
+    return reached
+
+
+def _time_of_week(moments: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each moment lies on a weekend, and in office hours, UTC. Day 0 of the epoch was a Thursday."""
+    day, within = np.divmod(moments, DAY)
+    weekend = (day + 3) % 7 >= 5
+    hour = within // HOUR
+    return weekend, ~weekend & (hour >= 8) & (hour < 18)
+
+
+def _contacts(seen: Journeys, age: Ints) -> tuple[Ints, Ints, NDArray[np.float64]]:
+    """Contacts of 30 days, contacts answered, and days since the last, each (C,)."""
+    own_next = np.zeros(len(age), dtype=np.bool_)
+    own_next[:-1] = ~seen.contact[1:]
+    own_next[seen.starts[1:][seen.lengths > 0] - 1] = False  # what comes next is somebody else's
+    last = _last_by(seen.owner, np.flatnonzero(seen.contact), len(seen))
+    since = np.where(last >= 0, _at(age, last) / DAY, NEVER_DAYS)
+    return _sum(seen, seen.contact & (age < 30 * DAY)), _sum(seen, seen.contact & own_next), since
+
+
+def _money(seen: Journeys, age: Ints) -> tuple[NDArray[np.float64] | Ints, ...]:
+    """Amount, amount of 90 days, the last amount, touchpoints with money and days since the last of them, each (C,)."""
+    paid = seen.amount_minor != 0
+    last = _last_by(seen.owner, np.flatnonzero(paid), len(seen))
+    some = last >= 0
+    return (
+        _sum(seen, seen.amount_minor) / 100,
+        _sum(seen, np.where(age < 90 * DAY, seen.amount_minor, 0)) / 100,
+        np.where(some, _at(seen.amount_minor, last) / 100, 0.0),
+        _sum(seen, paid),
+        np.where(some, _at(age, last) / DAY, NEVER_DAYS),
+    )
+
+
+def _counts(seen: Journeys, as_of: Ints, vocabulary: Vocabulary) -> list[NDArray[np.float64] | Ints]:
+    """The columns by stage, by channel, of days since and of times, each (C, so many)."""
     owner, customers = seen.owner, len(seen)
     code = seen.recoded(vocabulary.touchpoints)
     known = np.flatnonzero(code >= 0)
@@ -131,9 +199,9 @@ def _counts(seen: Journeys, as_of: Ints, vocabulary: Vocabulary) -> list[NDArray
     ]
 
 
-def _table(rows: Ints, columns: Ints, n_rows: int, n_columns: int) -> NDArray[np.float64]:
-    flat = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
-    return flat[: n_rows * n_columns].reshape(n_rows, n_columns).astype(np.float64)
+def _table(rows: Ints, columns: Ints, n_rows: int, n_columns: int) -> Ints:
+    flat: Ints = np.bincount(rows * n_columns + columns, minlength=n_rows * n_columns)
+    return flat[: n_rows * n_columns].reshape(n_rows, n_columns)
 
 
 def _sum(seen: Journeys, values: NDArray[np.int64] | NDArray[np.bool_]) -> Ints:
@@ -169,12 +237,6 @@ def _last_by(owner: Ints, rows: Ints, customers: int) -> Ints:
 def _channel_codes(seen: Journeys) -> Ints:
     codes = {channel: i for i, channel in enumerate(sorted(set(seen.channels)))}
     return np.array([codes[c] for c in seen.channels] or [0], dtype=np.int64)[seen.code]
-
-
-def _distinct(seen: Journeys, channel_code: Ints) -> Ints:
-    width = int(channel_code.max(initial=0)) + 1
-    counts: Ints = np.count_nonzero(_table(seen.owner, channel_code, len(seen), width), axis=1)
-    return counts
 
 
 def _handoffs(seen: Journeys, channel_code: Ints) -> Ints:

@@ -1,5 +1,6 @@
 """Purchase likelihood: gradient boosting and a logistic regression over behaviour, mixed. Any target within a horizon.
 
+What other predictors say of the journey can stand beside its behaviour (`stacking.py`).
 Answers raw probabilities from ONNX Runtime and numpy; calibrating them, and how far to trust them, is confidence's
 part. A likelihood is not uplift: it says who will, not whom a campaign would move.
 """
@@ -15,15 +16,17 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.features.behaviour import behaviour, features_of
+from models.features.behaviour import Feature, behaviour, features_of
 from models.features.vocabulary import Vocabulary
 from models.journey.journeys import Ints, Journeys
 from models.journey.target import Target
 from models.predictors.about import read_about
 from models.predictors.predictor import PredictorError, open_session
+from models.predictors.stacking import SOURCES, Said, stacked, stacked_features
+from models.predictors.trees import Trees
 
-FORMAT_VERSION = 1
-BOOSTING_FILE, ABOUT_FILE = "boosting.onnx", "purchase.json"
+FORMAT_VERSION = 2
+BOOSTING_FILE, TREES_FILE, ABOUT_FILE = "boosting.onnx", "trees.safetensors", "purchase.json"
 _CUSTOMERS_AT_ONCE = 20_000
 
 
@@ -61,17 +64,44 @@ class Logistic:
 
 
 @dataclass(frozen=True)
+class Usual:
+    """What is usual of each feature (F,) among the examples: its median, and the mean of its logarithm."""
+
+    median: NDArray[np.float64]
+    mean_log: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, features: NDArray[np.float32]) -> Usual:
+        median = np.median(features, axis=0).astype(np.float64)
+        return cls(median, log_features(features).mean(axis=0))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"median": self.median.tolist(), "mean_log": self.mean_log.tolist()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Usual:
+        return cls(np.array(data["median"], dtype=np.float64), np.array(data["mean_log"], dtype=np.float64))
+
+
+@dataclass(frozen=True)
 class PurchasePredictor:
-    """Loaded from a folder of boosting.onnx and purchase.json; taught by `n` examples, `positives` of them followed."""
+    """Loaded from a folder of boosting.onnx, trees.safetensors and purchase.json.
+
+    Taught by `n` examples, `positives` of them followed. `sources` are the predictors whose answers it takes beside
+    behaviour; `trees` are those of the graph once more, to explain by.
+    """
 
     target: Target
     vocabulary: Vocabulary
+    sources: tuple[str, ...]
     base_rate: float
     n: int
     positives: int
     minimum_positives: int
     boosting_weight: float
-    _logistic: Logistic
+    usual: Usual
+    logistic: Logistic
+    trees: Trees
     _boosting: onnxruntime.InferenceSession
 
     @classmethod
@@ -79,37 +109,63 @@ class PurchasePredictor:
         """Raises PredictorError for a missing, damaged or foreign file, or features that this version lacks."""
         about = read_about(folder / ABOUT_FILE, FORMAT_VERSION)
         try:
-            vocabulary = Vocabulary.from_dict(about["vocabulary"])
-            names = [feature.name for feature in features_of(vocabulary)]
-            if names != about["features"]:
+            vocabulary, sources = Vocabulary.from_dict(about["vocabulary"]), tuple(about["sources"])
+            names = [feature.name for feature in (*features_of(vocabulary), *stacked_features(sources))]
+            if names != about["features"] or not set(sources) <= set(SOURCES):
                 raise PredictorError(
                     f"{ABOUT_FILE} in {folder.name}/ was taught other features; train the bundle again"
                 )
             return cls(
                 target=Target.from_dict(about["target"]),
                 vocabulary=vocabulary,
+                sources=sources,
                 base_rate=float(about["base_rate"]),
                 n=int(about["n"]),
                 positives=int(about["positives"]),
                 minimum_positives=int(about["minimum_positives"]),
                 boosting_weight=float(about["boosting_weight"]),
-                _logistic=Logistic.from_dict(about["logistic"]),
+                usual=Usual.from_dict(about["usual"]),
+                logistic=Logistic.from_dict(about["logistic"]),
+                trees=Trees.load(folder / TREES_FILE),
                 _boosting=open_session(folder / BOOSTING_FILE, threads),
             )
         except (KeyError, TypeError) as error:
             raise PredictorError(f"{ABOUT_FILE} in {folder.name}/ lacks {error}; train the bundle again") from error
 
-    def predict(self, seen: Journeys, as_of: Ints) -> NDArray[np.float64]:
+    def predict(self, seen: Journeys, as_of: Ints, said: Said | None = None) -> NDArray[np.float64]:
         """(C,) raw probability for journeys already cut by `seen_at(as_of)`; an empty journey gets the base rate."""
-        return np.where(seen.lengths > 0, self.score(behaviour(seen, as_of, self.vocabulary)), self.base_rate)
+        return self.predict_from(self.features(seen, as_of, said), seen)
+
+    def features(self, seen: Journeys, as_of: Ints, said: Said | None = None) -> NDArray[np.float32]:
+        """(C, F) what `predict_from` takes, in the order of `feature_names`.
+
+        Raises ValueError where `said` lacks a source that it was taught with.
+        """
+        behaved = behaviour(seen, as_of, self.vocabulary)
+        if not self.sources:
+            return behaved
+        return np.concatenate([behaved, stacked(self.target, self.sources, said or Said())], axis=1)
+
+    @property
+    def feature_list(self) -> tuple[Feature, ...]:
+        """What each column is: unit, formula and reason."""
+        return features_of(self.vocabulary) + stacked_features(self.sources)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(feature.name for feature in self.feature_list)
+
+    def predict_from(self, features: NDArray[np.float32], seen: Journeys) -> NDArray[np.float64]:
+        """(C,) as `predict`, where the features (C, F) are there already."""
+        return np.where(seen.lengths > 0, self.score(features), self.base_rate)
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(C,) raw probability for rows (C, F) of `behaviour`: the mixture."""
+        """(C,) raw probability for rows (C, F) of `features`: the mixture."""
         weight = self.boosting_weight
-        return weight * self.boosted(features) + (1 - weight) * self._logistic.predict(features)
+        return weight * self.boosted(features) + (1 - weight) * self.logistic.predict(features)
 
     def boosted(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """(C,) what the boosting alone says of rows (C, F) of `behaviour`."""
+        """(C,) what the boosting alone says of rows (C, F) of `features`."""
         parts = [
             self._boosting.run(["probabilities"], {"features": features[start : start + _CUSTOMERS_AT_ONCE]})[0][:, 1]
             for start in range(0, len(features), _CUSTOMERS_AT_ONCE)

@@ -19,12 +19,13 @@ from models.journey.journeys import Journeys
 from models.journey.target import Target
 from models.predictors.predictor import PredictorError
 from models.predictors.purchase import PurchasePredictor
+from training.crossfit import BoostingConfig
 from training.errors import TooLittleData
-from training.purchase import PurchaseConfig, fit_logistic, fit_purchase, purchase_examples
+from training.purchase import Landmarks, PurchaseConfig, fit_logistic, fit_purchase, purchase_examples, recent_share
 
 TARGET = Target("buy", ("shop.purchase",), 30 * 86_400)
 UNTIL = 400 * DAY
-SMALL = PurchaseConfig(most_rounds=40, per_month=1)
+SMALL = PurchaseConfig(per_month=1, boosting=BoostingConfig(most_rounds=40, folds=3))
 
 
 def shop(customers: int, seed: int) -> Journeys:
@@ -125,7 +126,30 @@ def test_features_of_another_version_are_refused(folder: Path, tmp_path: Path) -
         PurchasePredictor.load(tmp_path)
 
 
-@pytest.mark.parametrize(("field", "value"), [("leaves", 1), ("learning_rate", 0.0), ("held_out_share", 1.0)])
-def test_a_wrong_setting_is_named(field: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"), [("leaves", 1), ("learning_rate", 0.0), ("feature_share", 0), ("folds", 1)]
+)
+def test_a_wrong_setting_of_the_boosting_is_named(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        BoostingConfig(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("field", "value"), [("per_month", 0), ("trials", -1), ("stack", ("oracle",))])
+def test_a_wrong_setting_is_named(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=field):
         PurchaseConfig(**{field: value})  # type: ignore[arg-type]
+
+
+def test_where_the_times_change_the_latest_moments_teach_and_where_they_do_not_all_do() -> None:
+    rng = np.random.default_rng(0)
+    as_of = np.sort(rng.integers(0, 1000 * DAY, 8000))
+    x = rng.normal(size=(8000, 2)).astype(np.float32)
+    other_times = x[:, 0] * np.where(as_of < 500 * DAY, -2, 2)  # the sign turns half way
+
+    def share(log_odds: np.ndarray) -> float:
+        happened = (rng.random(8000) < 1 / (1 + np.exp(-log_odds))).astype(np.int8)
+        examples = Landmarks(np.arange(8000), as_of, x, happened, np.full(8000, 9))
+        return recent_share(examples, TARGET, SMALL)
+
+    assert share(other_times) < 1
+    assert share(2 * x[:, 0]) == 1

@@ -75,20 +75,35 @@ def test_a_worked_journey_has_the_features_that_a_person_would_count() -> None:
         "days_since_paid": 10 - 1 / 24, "stage:sale": 5, "stage:convenience": 0, "channel:shop": 2,
         "count:shop.purchase": 2, "days_since:web.visit": 4, "days_since:email.sent": 30,
         "silence_in_rhythms": 4 / 6.5, "tempo_change": 2 / (1 + 3 * 7 / 30),
+        "last_session_depth": 1, "last_gap_in_rhythms": (6 - 1 / 24) / 6.5, "channel_entropy": 1.0549202,
+        "stage_reached": 2, "weekend_share": 0, "office_share": 0, "contacts_answered": 1, "days_since_contact": 30,
+        "amount_90d": 25,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_time_of_the_week_and_whose_answer_it_was_are_told_apart() -> None:
+    monday = 4 * DAY  # 1970-01-05
+    log = [
+        paid(monday + 9 * HOUR, "web.visit"), paid(monday + 18 * HOUR, "web.visit"),
+        paid(monday + 5 * DAY + 9 * HOUR, "email.sent", contact=True),
+        paid(monday + 6 * DAY + 9 * HOUR, "email.sent", contact=True), paid(monday + 7 * DAY, "web.visit"),
+    ]  # fmt: skip
+    found = named(columns(log), monday + 8 * DAY)
+    assert (found["office_share"], found["weekend_share"]) == pytest.approx((1 / 5, 2 / 5))
+    assert (found["contacts_answered"], found["handoffs"]) == (1, 2)
 
 
 def test_an_empty_journey_has_nothing_and_never() -> None:
     found = named(journeys_of({"c": [("web.visit", 5)], "empty": []}), 10, row=1)
     assert {name for name, value in found.items() if value == NEVER_DAYS} == {
-        "days_since_last", "own_rhythm_days", "days_since_paid", "days_since:web.visit",
+        "days_since_last", "own_rhythm_days", "days_since_paid", "days_since_contact", "days_since:web.visit",
     }  # fmt: skip
     assert set(found.values()) == {0.0, 1.0, NEVER_DAYS}  # tempo and rhythm are 1 where nothing is
 
 
 def test_nobody_gives_no_rows_and_unknown_names_still_count_in_general() -> None:
-    assert behaviour(journeys_of({}), np.array([], dtype=np.int64), Vocabulary((), ())).shape == (0, 21)
+    assert behaviour(journeys_of({}), np.array([], dtype=np.int64), Vocabulary((), ())).shape == (0, 30)
     strange = behaviour(journeys_of({"c": [("new.thing", 1)]}), np.array([2]), Vocabulary((), ()))
     assert strange[0, 0] == 1
 
