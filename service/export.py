@@ -1,4 +1,4 @@
-"""`python -m service export`: events, feedback, verdicts and conclusions as of a moment, as a folder of Parquet files.
+"""`python -m service export`: events, feedback, verdicts, conclusions and forecasts as of a moment, as Parquet files.
 
 Nothing of customers who object to being profiled now is in it, whatever the moment.
 The folder appears whole or not at all. Training reads it; nothing of it is read back here.
@@ -26,6 +26,7 @@ from service.errors import Conflict
 from service.events import projector
 from service.events.store import events_until
 from service.events.words import as_shown
+from service.forecasts.store import forecast_rows
 from service.insights.conclude import moment
 from service.insights.store import conclusion_rows
 from service.reviews.store import verdict_rows
@@ -56,6 +57,15 @@ CONCLUSIONS = pa.schema(
         ("conclusion_id", _TEXT), ("customer_id", _TEXT), ("kind", _TEXT), ("subject", _TEXT), ("version", pa.int64()),
         ("digest", _TEXT), ("concluded_at", _TIME), ("decision", _TEXT), ("decided_by", _TEXT), ("stored", _TEXT),
         ("superseded_at", _TIME),
+    ]
+)  # fmt: skip
+
+FORECASTS = pa.schema(
+    [
+        ("customer_id", _TEXT), ("definition", _TEXT), ("target", _TEXT), ("version", pa.int64()), ("digest", _TEXT),
+        ("policy_digest", _TEXT), ("made_at", _TIME), ("due_at", _TIME), ("probability", pa.float64()),
+        ("low", pa.float64()), ("high", pa.float64()), ("decision", _TEXT), ("channel", _TEXT), ("stage", _TEXT),
+        ("features", pa.map_(_TEXT, pa.float32())), ("happened", pa.bool_()), ("checked_at", _TIME),
     ]
 )  # fmt: skip
 
@@ -115,6 +125,7 @@ def _write_all(state: State, folder: Path, as_of: Micros) -> dict[str, int]:
         "feedback": _write(folder / "feedback.parquet", FEEDBACK, kept(said)),
         "verdicts": _write(folder / "verdicts.parquet", VERDICTS, kept(_verdicts(state, as_of))),
         "conclusions": _write(folder / "conclusions.parquet", CONCLUSIONS, kept(conclusion_rows(state.service, as_of))),
+        "forecasts": _write(folder / "forecasts.parquet", FORECASTS, kept(forecast_rows(state.service, as_of))),
     }  # fmt: skip
 
 

@@ -9,15 +9,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from models.bundle import load_bundle
 from models.journey.event import SECOND, Micros
 from service import leases
 from service.clock import Clock, Ids, random_id, system_clock
 from service.customers.upkeep import Upkeep
 from service.events import projector, remap
+from service.forecasts.checking import Checker
 from service.insights import store
 from service.insights.conclude import Work, conclude, moment
 from service.live.bundles import LiveBundles
@@ -59,12 +62,14 @@ class Worker:
     holder: str
     monotonic: Callable[[], float] = time.monotonic
     _upkeep: Upkeep = field(init=False)
+    _checker: Checker = field(init=False)
     _held_until: Micros = field(default=0, init=False)
     _customers: int = field(default=FIRST_CUSTOMERS, init=False)
     _concluded: float = field(default=-CATCH_UP_SECONDS, init=False)
 
     def __post_init__(self) -> None:
         self._upkeep = Upkeep(self.state)
+        self._checker = Checker(self.state)
 
     def run_once(self) -> Done:
         """Fold one batch and conclude one micro-batch, if this worker has the lease; nothing to do is idle.
@@ -82,7 +87,8 @@ class Worker:
         work = self.conclude_some()
         self._concluded = self.monotonic()
         self._learn(work.customers, self._concluded - begun)
-        return Done(folded, work.customers, work.feedback, remapped, self._upkeep.step())
+        tended = self._upkeep.step() or self._checker.step()
+        return Done(folded, work.customers, work.feedback, remapped, tended)
 
     def _learn(self, customers: int, seconds: float) -> None:
         """Half as many customers where they took too long, twice as many where all were done in half the time."""
@@ -134,7 +140,8 @@ def run_worker(
     ids: Ids = random_id,
 ) -> None:
     """Work until `stop` is set. A storage that cannot be used for a while is tried again; nothing is lost by it."""
-    live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds)
+    load = partial(load_bundle, remembered=settings.feeling_answers)
+    live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds, load)
     with open_state(settings, clock, ids) as state:
         worker = Worker(state, live, ids())
         structlog.get_logger().info("worker_started", version=live.now().model.version)
