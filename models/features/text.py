@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import emoji
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -23,6 +24,17 @@ _RAW_CHARACTERS = 2 * MAX_CHARACTERS
 # Controls that are not white space, zero-width and bidirectional marks (they hide or reorder words), and lone
 # surrogates (no tokenizer can read them). The zero-width joiner stays: emoji and several scripts need it.
 _UNSEEN = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b\u2060\ufeff\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_SKIN = re.compile(r"_(?:light|medium-light|medium|medium-dark|dark)_skin_tone")
+_MEANT = {
+    "thumbs up": "great", "OK hand": "great", "clapping hands": "well done", "party popper": "hooray",
+    "thumbs down": "bad", "face with symbols on mouth": "angry swearing", "face with steam from nose": "angry",
+    "face with rolling eyes": "annoyed eye roll", "folded hands": "thank you", "raising hands": "hooray",
+    "face vomiting": "disgusting", "clown face": "ridiculous", "hundred points": "perfect", "fire": "amazing",
+    "face with tears of joy": "laughing", "skull": "laughing", "pile of poo": "rubbish", "red heart": "love",
+    "broken heart": "heartbroken",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +52,8 @@ class EncodedTexts:
     Attributes:
         input_ids: (n, t) int64 token ids, 0 where padded.
         attention_mask: (n, t) int64, 1 where there is a token.
-        offsets: (n, t, 2) int64, [start, end) of each token in the *normalised* text, 0 where padded or special.
+        offsets: (n, t, 2) int64, [start, end) of each token in the normalised text as it is `spoken`, 0 where padded
+            or special.
         truncated: (n,) bool, True where the model does not see the whole text.
     """
 
@@ -64,6 +77,28 @@ def normalise(text: str) -> NormalisedText:
     kept = words[:MAX_CHARACTERS].rstrip()
     lost = len(words) > len(kept) or len(text) > _RAW_CHARACTERS
     return NormalisedText(kept, lost)
+
+
+def spoken(text: str) -> str:
+    """Emoji in the words of their Unicode names, the same one in a row once: an encoder of words knows no pictures.
+
+    Those whose names do not tell what people mean by them are put as what they mean.
+
+    >>> spoken("Arrived 😍😍 👍🏽"), spoken("5 * 3 :)")
+    ('Arrived  smiling face with heart-eyes.  great.', '5 * 3 :)')
+    """
+    if text.isascii():
+        return text
+    said: list[str] = []
+
+    def in_words(picture: str, about: dict[str, str]) -> str:
+        name = _SKIN.sub("", about["en"].strip(":")).replace("_", " ")
+        words = _MEANT.get(name, name)
+        again = bool(said) and said[-1] == words
+        said.append(words)
+        return "" if again else f" {words}."
+
+    return emoji.replace_emoji(text, in_words).rstrip()
 
 
 def content_hash(text: str) -> str:
@@ -97,7 +132,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> EncodedTexts:
         Arrays of n rows and of as many columns as the longest text has tokens (at least one).
     """
     cleaned = [normalise(text) for text in texts]
-    encodings = tokenizer.encode_batch([each.text for each in cleaned])
+    encodings = tokenizer.encode_batch([spoken(each.text) for each in cleaned])
     width = max((len(encoding.ids) for encoding in encodings), default=0) or 1
     input_ids = np.zeros((len(encodings), width), dtype=np.int64)
     attention_mask = np.zeros_like(input_ids)
