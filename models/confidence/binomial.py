@@ -1,4 +1,4 @@
-"""Exact binomial probabilities and Clopper-Pearson bounds, one count at a time, without scipy.
+"""Exact binomial probabilities and Clopper-Pearson bounds, one count (or share) at a time, without scipy.
 
 The binomial tail is a regularized incomplete beta function; its continued fraction and bisection give every bound to
 about 1e-12. Bounds are remembered, since few different counts occur. It knows nothing of scores or thresholds.
@@ -6,6 +6,8 @@ about 1e-12. Bounds are remembered, since few different counts occur. It knows n
 
 import math
 from functools import lru_cache
+
+import numpy as np
 
 from models.confidence.arrays import share
 
@@ -82,6 +84,32 @@ def clopper_pearson(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     _check_counts(successes, n)
     low = 0.0 if successes == 0 else _beta_quantile(tail, successes, n - successes + 1.0)
     return low, upper_bound(successes, n, 1.0 - tail)
+
+
+@lru_cache(maxsize=65_536)
+def predicted_share(share_seen: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Where the share among ``n`` new cases will lie, after this share among ``n`` others: both are subject to luck.
+
+    Quantiles of the beta-binomial that follows from Jeffreys' prior (Brown, Cai & DasGupta 2001, "Interval estimation
+    for a binomial proportion", and its predictive form). ``n`` need not be whole: where cases are not independent it is
+    their number divided by the design effect (Korn & Graubard 1998). New ones are a whole number of cases, at least 1.
+
+    >>> predicted_share(0.1, 100.0)
+    (0.03, 0.2)
+    >>> predicted_share(0.002, 500.0)  # of 500 like these, none at all is no surprise
+    (0.0, 0.012)
+    """
+    if not 0.0 <= share_seen <= 1.0 or n < 0.0:
+        raise ValueError(f"share_seen is {share_seen} of n = {n}; give a share in 0..1 of at least 0 cases")
+    tail, new = (1.0 - share("confidence", confidence)) / 2.0, max(1, round(n))
+    yes, no = share_seen * n + 0.5, (1.0 - share_seen) * n + 0.5
+    k = np.arange(new)
+    steps = np.log(new - k) - np.log(k + 1) + np.log(k + yes) - np.log(new - k - 1 + no)
+    logs = np.concatenate([[0.0], np.cumsum(steps)])  # log P(k) less log P(0)
+    chance = np.exp(logs - logs.max())
+    at_most = np.cumsum(chance / chance.sum())
+    low, high = np.searchsorted(at_most, (tail, 1.0 - tail))
+    return float(low / new), float(min(high, new) / new)
 
 
 def _check_counts(successes: int, n: int) -> None:

@@ -1,14 +1,14 @@
 """Selective risk: which answers may go out without a person, with a bound on how many of them are wrong.
 
-A threshold on a score is released only where labels of randomly chosen cases prove it, by an exact binomial test and
-fixed-sequence testing (Learn then Test: Angelopoulos et al. 2021; selection with guaranteed risk: Geifman & El-Yaniv
-2017). How much risk to accept is the operator's choice, made later: the bundle keeps the table, not the threshold.
-Labels must come from cases drawn at random, not from those a person happened to look at.
+A threshold on a score is released only where labels of randomly chosen cases prove it, by exact binomial tests of
+thresholds in a fixed order (Learn then Test: Angelopoulos et al. 2021; selection with guaranteed risk: Geifman &
+El-Yaniv 2017). How much risk to accept is the operator's choice, made later: the bundle keeps the table, not the
+threshold. Labels must come from cases drawn at random, not from those a person or a model chose to look at.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -20,10 +20,15 @@ from models.confidence.binomial import binomial_cdf, upper_bound
 ALL = "all"
 MINIMUM_GROUP = 200
 """Fewer labels give a group no rule of its own: one or two mistakes would decide it."""
-_FIRST_SHARE = (
-    5  # the strictest threshold tested releases one in five of the labelled cases, or the least that can pass
-)
+_FIRST_SHARE = 10
+"""The strictest threshold tested releases a tenth of the labelled cases, or so many that one mistake fails no test."""
 _STEPS = 50
+_DOWNWARDS = 0.8
+"""The part of delta for a threshold that follows one that passed; the rest is for beginning anew."""
+_ANEW = (1 / 3, 2 / 3, 1.0)
+"""Where a stop by bad luck may be overcome: thresholds that release these shares of the labelled cases."""
+_ANEW_FROM = 200
+"""With fewer labels nothing is kept back for beginning anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class ReleaseRule:
     alpha: float
     delta: float
     group: str = ALL  # whose labels it rests on
+    n_more_likely: int | None = 0  # the same with mistakes as often as so far; None: at that rate, however many
 
     def releases(self, score: Reals) -> Flags:
         """Which of the cases with these scores (n,) go out, (n,)."""
@@ -72,40 +78,74 @@ def release_threshold(
     """The lowest threshold whose share of mistakes is proven to be at most ``alpha`` with confidence 1 - ``delta``.
 
     ``score`` (n,) is any number that grows with trust, ``wrong`` (n,) whether a random case's answer was a mistake.
-    Thresholds are tested from the strictest that releases enough cases to be able to pass, downwards, each at the full
-    ``delta``, until the first fails: as all that is tested before the first truly bad threshold is good, the chance of
-    ever passing a bad one is the chance of passing that first one, at most delta.
+    Thresholds are tested downwards in 50 steps, from the strictest that releases a tenth of the cases (and enough to
+    pass with one mistake). One that follows a passed one is tested at 0.8 ``delta``. After a failure the sequence may
+    begin anew at three places only, which share the other 0.2 ``delta`` (as in the fallback procedure of Wiens 2003): a
+    floor of mistakes that no score sorts out takes more cases to show than the strictest thresholds release. The first
+    truly bad threshold passes by following one with a chance of 0.8 ``delta`` at most; the three places add the rest.
 
-    ``grid`` (any order) fixes the thresholds; choose it before seeing labels. By default they are the scores that
-    release a fifth of the cases (a test on the barest 59 fails by one unlucky case), then ever more in 50 steps. They
-    depend on scores, never on labels; the bound is then exact where mistakes do not grow rarer as the score falls.
+    ``grid`` (any order) fixes the thresholds, and each is tested at the full ``delta`` until the first fails; choose it
+    before seeing labels. The default thresholds depend on scores, never on labels. The bound is exact where mistakes do
+    not grow rarer as the score falls.
 
     >>> rule = release_threshold(np.linspace(0, 1, 400), np.arange(400) < 100, alpha=0.05, delta=0.05)
     >>> round(rule.threshold, 2), rule.n_released, rule.n_wrong, round(rule.upper_bound, 3)
-    (0.25, 302, 2, 0.021)
+    (0.23, 308, 8, 0.046)
     >>> release_threshold(np.array([]), np.array([], dtype=bool), 0.05, 0.05).n_more_needed
     59
     """
     least = minimum_cases(alpha, delta)
     scores, released, mistakes = _tally(score, wrong)
+    fixed = grid is not None or len(scores) < _ANEW_FROM
     if grid is None:
-        candidates = _score_grid(scores, max(least, math.ceil(len(scores) / _FIRST_SHARE)))
+        thresholds = _score_grid(scores, _first(len(scores), alpha, delta, fixed))
     else:
-        candidates = np.sort(reals("grid", grid))[::-1]
-    passed: tuple[float, int, int] | None = None
-    # Where no threshold releases enough, all cases together are too few.
-    failed = (len(scores), int(mistakes[-1]) if len(mistakes) else 0)
-    for threshold in candidates.tolist():
-        n, k = _at(scores, released, mistakes, threshold)
+        thresholds = np.sort(reals("grid", grid))[::-1]
+    counts = [_at(scores, released, mistakes, threshold) for threshold in thresholds.tolist()]
+    tests = [(*found, n, k) for found, (n, k) in zip(_levels(counts, least, delta, fixed), counts, strict=True)]
+    passed, follows = -1, False
+    for at, (alone, after, n, k) in enumerate(tests):
+        level = after if follows else alone
         if n < least:
             continue
-        if binomial_cdf(k, n, alpha) > delta:
-            failed = (n, k)
-            break
-        passed = (threshold, n, k)
-    if passed is None:
-        return ReleaseRule(None, 0, 0, 1.0, _more_needed(*failed, len(scores), alpha, delta), alpha, delta, group)
-    return ReleaseRule(*passed, upper_bound(passed[2], passed[1], 1.0 - delta), 0, alpha, delta, group)
+        follows = level > 0.0 and binomial_cdf(k, n, alpha) <= level
+        passed = at if follows else passed
+    if passed >= 0:
+        n, k = counts[passed]
+        bound = upper_bound(k, n, 1.0 - delta)
+        return ReleaseRule(float(thresholds[passed]), n, k, bound, 0, alpha, delta, group)
+    # Where no threshold releases enough, all cases together are too few.
+    tried = [(n, k, alone) for alone, _, n, k in tests if n >= least and alone > 0.0]
+    tried = tried or [(len(scores), int(mistakes[-1]) if len(mistakes) else 0, delta)]
+    more = min(_more_needed(n, k, len(scores), alpha, level) for n, k, level in tried)
+    likely = [_more_likely(n, k, len(scores), alpha, level) for n, k, level in tried]
+    return ReleaseRule(
+        None, 0, 0, 1.0, more, alpha, delta, group, min((one for one in likely if one is not None), default=None)
+    )
+
+
+def _first(n_labels: int, alpha: float, delta: float, fixed: bool) -> int:
+    """How many cases the strictest threshold releases: enough, where there are as many, to pass with one mistake."""
+    least = max(minimum_cases(alpha, delta), math.ceil(n_labels / _FIRST_SHARE))
+    if fixed:
+        return least
+    with_one = 1 + _least(lambda more: binomial_cdf(1, 1 + more, alpha) <= _DOWNWARDS * delta)
+    return max(least, with_one) if with_one <= n_labels else least
+
+
+def _levels(counts: list[tuple[int, int]], least: int, delta: float, fixed: bool) -> list[tuple[float, float]]:
+    """For each threshold the level it is tested at by itself (0: not at all), and after one that passed."""
+    possible = [at for at, (n, _) in enumerate(counts) if n >= least]
+    after = delta if fixed else _DOWNWARDS * delta
+    alone = [0.0] * len(counts)
+    if possible:
+        alone[possible[0]] = after
+    if not fixed:
+        for share_released in _ANEW:
+            at = min(possible, key=lambda one: abs(counts[one][0] - share_released * counts[-1][0]), default=None)
+            if at is not None:
+                alone[at] = max(alone[at], (1.0 - _DOWNWARDS) * delta / len(_ANEW))
+    return [(level, after) for level in alone]
 
 
 def _tally(score: Reals, wrong: Labels) -> tuple[Floats, Ints, Ints]:
@@ -136,13 +176,28 @@ def _more_needed(n: int, k: int, n_labels: int, alpha: float, delta: float) -> i
 
     Only as many of them help as score above the threshold, so the number is scaled up by the share it releases.
     """
+    high = _least(lambda more: binomial_cdf(k, n + more, alpha) <= delta)
+    return math.ceil(high * n_labels / n) if n else high
+
+
+def _more_likely(n: int, k: int, n_labels: int, alpha: float, delta: float) -> int | None:
+    """As `_more_needed`, where mistakes stay as frequent; None where they are then never shown to be rare enough."""
+    rate = (k + 0.5) / (n + 1.0)
+    if rate >= 0.99 * alpha:
+        return None
+    more = _least(lambda more: binomial_cdf(k + math.ceil(rate * more), n + more, alpha) <= delta)
+    return math.ceil(more * n_labels / n) if n else more
+
+
+def _least(enough: Callable[[int], bool]) -> int:
+    """The least number from 1 on that is enough, where all beyond it are."""
     low, high = 0, 1
-    while binomial_cdf(k, n + high, alpha) > delta:
+    while not enough(high):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if binomial_cdf(k, n + middle, alpha) > delta else (low, middle)
-    return math.ceil(high * n_labels / n) if n else high
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,13 +211,22 @@ class CalibrationTable:
     score: Floats  # (n,)
     wrong: Flags  # (n,)
     group: NDArray[np.str_]  # (n,)
+    _rules: dict[tuple[float, float, str, int], ReleaseRule] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, score: Reals, wrong: Labels, group: Groups | None = None) -> Self:
-        """The table of ``score`` (n,), ``wrong`` 0/1 (n,) and ``group`` (n,), checked; no group means 'all'."""
+    def of(cls, score: Reals, wrong: Labels, group: Groups | None = None, at_random: Labels | None = None) -> Self:
+        """The table of ``score`` (n,), ``wrong`` 0/1 (n,) and ``group`` (n,), checked; no group means 'all'.
+
+        Where not all cases were drawn at random, ``at_random`` 0/1 (n,) says which; the others are left out, as a case
+        that a person or a flag chose tells of cases like it and not of all.
+        """
         checked = reals("score", score)
         names = group_names(group, len(checked))
-        return cls(checked, flags("wrong", wrong, len(checked)), np.full(len(checked), ALL) if names is None else names)
+        groups = np.full(len(checked), ALL) if names is None else names
+        kept = np.ones(len(checked), dtype=np.bool_)
+        if at_random is not None:
+            kept = flags("at_random", at_random, len(checked))
+        return cls(checked[kept], flags("wrong", wrong, len(checked))[kept], groups[kept])
 
     def __len__(self) -> int:
         return len(self.score)
@@ -173,8 +237,14 @@ class CalibrationTable:
         """The rule of ``group`` where it has enough labels, otherwise that of 'all'; its ``group`` says which.
 
         A group with enough labels stands by them even where they release nothing: 'all' never speaks over a group
-        known to be worse.
+        known to be worse. A rule is worked out once and remembered: concluding asks for it again and again.
         """
+        asked = (alpha, delta, group, minimum_group)
+        if asked not in self._rules:
+            self._rules[asked] = self._release_rule(*asked)
+        return self._rules[asked]
+
+    def _release_rule(self, alpha: float, delta: float, group: str, minimum_group: int) -> ReleaseRule:
         inside = self.group == group
         if group == ALL or inside.sum() < max(minimum_group, minimum_cases(alpha, delta)):
             return release_threshold(self.score, self.wrong, alpha, delta)

@@ -104,10 +104,44 @@ def test_labels_without_a_mistake_release_at_the_fifty_ninth_and_not_before(n: i
     assert release_threshold(more, np.zeros(59, dtype=bool), 0.05, 0.05).threshold == 0.0
 
 
-def test_a_failure_above_bars_everything_below() -> None:
+def test_on_a_fixed_grid_a_failure_above_bars_everything_below() -> None:
     score = np.linspace(0, 1, 500)
     wrong = (score > 0.8) & (np.arange(500) % 2 == 0)  # half of the top fifth is wrong, nothing else
-    assert release_threshold(score, wrong, 0.2, 0.05).threshold is None
+    assert release_threshold(score, wrong, 0.2, 0.05, np.linspace(0, 1, 50)).threshold is None
+
+
+def test_a_floor_of_mistakes_below_alpha_is_released_wherever_it_can_be_shown() -> None:
+    rng = np.random.default_rng(27)
+    shares = []
+    for _ in range(100):
+        score = rng.random(2000)
+        wrong = rng.random(2000) < np.where(score > 0.3, 0.025, 0.4)  # whoever knew the curve would release 75 %
+        shares.append(release_threshold(score, wrong, 0.05, 0.05).n_released / 2000)
+    assert np.mean(shares) > 0.6
+    assert np.mean(np.array(shares) == 0.0) < 0.15
+
+
+@given(seeds, st.floats(0.0, 0.03))
+def test_labels_said_to_be_likely_enough_are_at_least_those_needed_without_a_mistake(seed: int, rate: float) -> None:
+    rng = np.random.default_rng(seed)
+    rule = release_threshold(rng.random(150), rng.random(150) < rate, 0.02, 0.05)
+    if rule.threshold is None:
+        assert rule.n_more_likely is None or rule.n_more_likely >= rule.n_more_needed > 0
+    else:
+        assert rule.n_more_likely == 0
+
+
+def test_where_mistakes_are_too_frequent_no_number_of_labels_is_likely_to_do() -> None:
+    rng = np.random.default_rng(28)
+    rule = release_threshold(rng.random(500), rng.random(500) < 0.3, 0.05, 0.05)
+    assert rule.threshold is None
+    assert rule.n_more_needed > 0
+    assert rule.n_more_likely is None
+
+
+def test_a_rule_is_worked_out_once() -> None:
+    table = CalibrationTable.of(np.linspace(0, 1, 300), np.zeros(300, dtype=np.bool_))
+    assert table.release_rule(0.05, 0.05) is table.release_rule(0.05, 0.05)
 
 
 def test_tied_scores_are_released_together() -> None:
@@ -137,6 +171,13 @@ def test_a_group_with_enough_labels_answers_for_itself_and_others_are_answered_b
     shop = table.release_rule(0.05, 0.05, "shop")
     assert shop == table.release_rule(0.05, 0.05)
     assert shop.group == "all"
+
+
+def test_labels_of_cases_that_were_chosen_are_left_out() -> None:
+    table = CalibrationTable.of(np.array([0.1, 0.2, 0.3]), np.array([1, 0, 1]), at_random=np.array([0, 1, 1]))
+    assert table.score.tolist() == [0.2, 0.3]
+    assert table.wrong.tolist() == [False, True]
+    assert len(table.group) == 2
 
 
 def test_the_table_survives_json() -> None:
