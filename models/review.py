@@ -1,12 +1,11 @@
 """Review: people answer what the model would not. Claims with a lease, verdicts, and the status derived from both.
 
 Pure: each function looks at what people did so far and returns a new fact, or raises ReviewError. Stores nothing, knows
-no queue and no page, and reads no clock: the moment and the ids are passed in.
+no queue (queue.py says which case comes first) and no page, and reads no clock: the moment and the ids are passed in.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from models.insight import Conclusion
 from models.journey.event import SECOND, Micros, format_time
 from models.predictors.feedback import EMOTIONS, INTENSITY_LIMIT, POLARITIES
+from models.queue import drawn
 
 CANNOT_TELL = "cannot_tell"
 ANSWERS = (*POLARITIES, CANNOT_TELL)
@@ -25,7 +25,7 @@ GUIDELINE_VERSION = "1"
 MAX_NOTE, MAX_NAME, MAX_EMOTIONS = 2000, 80, 6
 
 Status = Literal["open", "claimed", "decided"]
-Ending = Literal["decided", "released", "skipped"]
+Ending = Literal["decided", "released", "skipped", "escalated"]
 
 
 class ReviewError(ValueError):
@@ -34,6 +34,8 @@ class ReviewError(ValueError):
     not_waiting        no case waits under this id
     already_decided    somebody has answered it
     held_by_another    another reviewer's lease still runs
+    already_read       the reviewer has read it; somebody else is to read it too
+    needs_adjudicator  readers disagree, or somebody escalated it; this reviewer does not adjudicate
     not_held           the reviewer does not hold it
     nothing_to_undo    no verdict of this reviewer stands
     too_late_to_undo   the time to take it back is over
@@ -47,19 +49,27 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ReviewPolicy:
-    """How people review. `hidden_share` of all cases hide the model's answer, so that over-reliance can be measured."""
+    """How people review.
+
+    `hidden_share` of all cases hide the model's answer, so that over-reliance can be measured; `twice_share` are read
+    by two people who see neither the model's answer nor each other's. Where they disagree, and where somebody
+    escalated, one of `adjudicators` answers who has not read it; none named: anybody who has not.
+    """
 
     lease_seconds: int = 600
     undo_seconds: int = 60
     hidden_share: float = 0.1
+    twice_share: float = 0.0
+    adjudicators: frozenset[str] = frozenset()
     guideline_version: str = GUIDELINE_VERSION
 
     def __post_init__(self) -> None:
         for name in ("lease_seconds", "undo_seconds"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} {getattr(self, name)} must be above 0")
-        if not 0 <= self.hidden_share <= 1:
-            raise ValueError(f"hidden_share {self.hidden_share} must lie between 0 and 1")
+        for name in ("hidden_share", "twice_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} must lie between 0 and 1")
 
     def shows_model_answer(self, subject: str) -> bool:
         """Whether reviewers see the model's answer before they answer: by chance, and for one subject always the same.
@@ -67,13 +77,19 @@ class ReviewPolicy:
         >>> ReviewPolicy(hidden_share=0).shows_model_answer("f1"), ReviewPolicy(hidden_share=1).shows_model_answer("f1")
         (True, False)
         """
-        drawn = int.from_bytes(hashlib.sha256(f"hidden:{subject}".encode()).digest()[:8], "big") / 2**64
-        return drawn >= self.hidden_share
+        return drawn("hidden", subject) >= self.hidden_share
+
+    def readings(self, lot: float) -> int:
+        """How many people read a case independently, by its lot."""
+        return 2 if lot < self.twice_share else 1
+
+    def may_adjudicate(self, reviewer: str) -> bool:
+        return not self.adjudicators or reviewer in self.adjudicators
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One person works on one case until `until`, or until it ended: decided, released or skipped."""
+    """One person works on one case until `until`, or until it ended: decided, released, skipped or escalated."""
 
     claim_id: str
     conclusion_id: str
@@ -130,7 +146,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A person's answer to a conclusion, with what is needed to learn from it. Never changed; at most taken back."""
+    """A person's answer to a conclusion, with what is needed to learn from it. Never changed; at most taken back.
+
+    One that is not `final` is an independent reading: the case is decided once enough of them agree.
+    """
 
     verdict_id: str
     conclusion_id: str
@@ -140,6 +159,7 @@ class Verdict:
     model_answer_shown: bool
     guideline_version: str
     undone_at: Micros | None = None
+    final: bool = True
 
     @property
     def stands(self) -> bool:
@@ -150,6 +170,8 @@ class Verdict:
 class Case:
     """What people did about one conclusion that waits, or about an earlier one on the same subject, in any order.
 
+    `readings` people read it independently.
+
     >>> case = Case("c1").having(claim(Case("c1"), "Ada", 0, ReviewPolicy(lease_seconds=10), "k1"))
     >>> case.status(at=0), case.status(at=10 * SECOND)
     ('claimed', 'open')
@@ -158,32 +180,52 @@ class Case:
     conclusion_id: str
     claims: tuple[Claim, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    readings: int = 1
 
     def status(self, at: Micros) -> Status:
-        """Derived, never stored: decided once a verdict stands, claimed while a lease runs, otherwise open."""
+        """Derived, never stored: decided once a verdict stands, claimed while nobody else may read, otherwise open."""
         if self.verdict is not None:
             return "decided"
-        return "claimed" if self.holder(at) else "open"
+        return "claimed" if len(self.holders(at)) >= self.places else "open"
 
-    def holder(self, at: Micros) -> Claim | None:
-        """The claim whose lease runs."""
-        return next((claim for claim in self.claims if claim.runs(at)), None)
+    def holders(self, at: Micros) -> tuple[Claim, ...]:
+        """The claims whose lease runs."""
+        return tuple(claim for claim in self.claims if claim.runs(at))
+
+    def held_by(self, reviewer: str, at: Micros) -> Claim | None:
+        """This reviewer's running claim."""
+        return next((claim for claim in self.holders(at) if claim.reviewer == reviewer), None)
+
+    @property
+    def places(self) -> int:
+        """How many people may hold it at once."""
+        return 1 if self.needs_adjudicator else self.readings - len(self.read)
 
     @property
     def verdict(self) -> Verdict | None:
         """The verdict that stands."""
-        return next((verdict for verdict in self.verdicts if verdict.stands), None)
+        return next((verdict for verdict in self.verdicts if verdict.stands and verdict.final), None)
+
+    @property
+    def read(self) -> tuple[Verdict, ...]:
+        """The independent readings that stand."""
+        return tuple(verdict for verdict in self.verdicts if verdict.stands and not verdict.final)
+
+    @property
+    def needs_adjudicator(self) -> bool:
+        """Somebody escalated it, or all readings are there and no verdict came of them: they disagree."""
+        return any(claim.ending == "escalated" for claim in self.claims) or len(self.read) >= self.readings
 
     def having(self, *facts: Claim | Verdict) -> Case:
         """This case with new facts; a fact of the same id takes the place of the older one."""
         claims: Mapping[str, Claim] = {c.claim_id: c for c in (*self.claims, *facts) if isinstance(c, Claim)}
         verdicts: Mapping[str, Verdict] = {v.verdict_id: v for v in (*self.verdicts, *facts) if isinstance(v, Verdict)}
-        return Case(self.conclusion_id, tuple(claims.values()), tuple(verdicts.values()))
+        return replace(self, claims=tuple(claims.values()), verdicts=tuple(verdicts.values()))
 
 
 def claim(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy, claim_id: str) -> Claim:
     """Take a case. Who holds it already gets a longer lease, not a second one."""
-    held = _free_for(case, reviewer, at)
+    held = _free_for(case, reviewer, at, policy)
     if held:
         return replace(held, until=_until(at, policy, held))
     return Claim(claim_id, case.conclusion_id, reviewer, at, _until(at, policy))
@@ -191,18 +233,20 @@ def claim(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy, claim_id:
 
 def renew(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy) -> Claim:
     """The reviewer is still there: the lease runs on from now."""
-    held = _free_for(case, reviewer, at)
+    held = _free_for(case, reviewer, at, policy)
     if held is None:
         raise _not_held(case)
     return replace(held, until=_until(at, policy, held))
 
 
-def release(case: Case, reviewer: str, at: Micros, *, skipped: bool = False, reason: str = "") -> Claim:
-    """Give a case back; `skipped` means that this reviewer would rather not have it again."""
-    held = _free_for(case, reviewer, at)
+def release(
+    case: Case, reviewer: str, at: Micros, policy: ReviewPolicy, *, ending: Ending = "released", reason: str = ""
+) -> Claim:
+    """Give a case back. `skipped`: this reviewer would rather not have it again; `escalated`: an adjudicator shall."""
+    held = _free_for(case, reviewer, at, policy)
     if held is None:
         raise _not_held(case)
-    return replace(held, ended_at=at, ending="skipped" if skipped else "released", reason=reason[:MAX_NOTE])
+    return replace(held, ended_at=at, ending=ending, reason=reason[:MAX_NOTE])
 
 
 def decide(
@@ -210,22 +254,30 @@ def decide(
 ) -> tuple[Verdict, Claim | None]:
     """The verdict and the claim that it ends.
 
-    A verdict sent twice under one id (the connection was cut) is the same verdict. A verdict that comes after its lease
-    counts if nobody took the case meanwhile: work that was done is not thrown away.
+    It is final where one reading is enough, where an adjudicator gives it, and where it is the last of several
+    independent readings that all name the same polarity. A verdict sent twice under one id (the connection was cut) is
+    the same verdict. A verdict that comes after its lease counts if nobody took the case meanwhile: work that was done
+    is not thrown away.
     """
     if again := next((v for v in case.verdicts if v.verdict_id == verdict_id and v.reviewer == reviewer), None):
         return again, None
-    held = _free_for(case, reviewer, at)
+    held = _free_for(case, reviewer, at, policy)
+    agree = all(reading.answer.polarity == answer.polarity for reading in case.read)
+    final = _adjudicates(case, reviewer, policy) or (len(case.read) + 1 >= case.readings and agree)
     version = policy.guideline_version
-    verdict = Verdict(verdict_id, case.conclusion_id, reviewer, at, answer, shown, version)
+    verdict = Verdict(verdict_id, case.conclusion_id, reviewer, at, answer, shown, version, final=final)
     ended = replace(held, ended_at=at, ending="decided") if held else None
     return verdict, ended
 
 
 def undo(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy) -> Verdict:
-    """The reviewer's own verdict, taken back. It stays on record as undone and no longer counts."""
-    mine = case.verdict
-    if mine is None or mine.reviewer != reviewer:
+    """The reviewer's own verdict, taken back. It stays on record as undone and no longer counts.
+
+    A reading that others have made a verdict of by agreeing with it stays.
+    """
+    standing = [case.verdict] if case.verdict else case.read
+    mine = next((verdict for verdict in standing if verdict.reviewer == reviewer), None)
+    if mine is None:
         raise ReviewError("nothing_to_undo", "There is no verdict of yours to take back here.")
     if at > mine.decided_at + policy.undo_seconds * SECOND:
         raise ReviewError(
@@ -234,14 +286,25 @@ def undo(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy) -> Verdict
     return replace(mine, undone_at=at)
 
 
-def _free_for(case: Case, reviewer: str, at: Micros) -> Claim | None:
-    """The reviewer's own running claim or None; raises when the case is another's or decided."""
+def _free_for(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy) -> Claim | None:
+    """The reviewer's own running claim or None; raises when the case is another's, decided, or not for this person."""
     if case.verdict is not None:
         raise ReviewError("already_decided", "This case has been answered already. Go on with the next one.")
-    held = case.holder(at)
-    if held and held.reviewer != reviewer:
+    if any(reading.reviewer == reviewer for reading in case.read):
+        raise ReviewError("already_read", "You have read this case; somebody else is to. Go on with the next one.")
+    held = case.held_by(reviewer, at)
+    if held is None and case.needs_adjudicator and not _adjudicates(case, reviewer, policy):
+        raise ReviewError("needs_adjudicator", "This case waits for an adjudicator. Go on with the next one.")
+    if held is None and len(case.holders(at)) >= case.places:
         raise ReviewError("held_by_another", "Another reviewer is working on this case. Go on with the next one.")
     return held
+
+
+def _adjudicates(case: Case, reviewer: str, policy: ReviewPolicy) -> bool:
+    """Whether this reviewer's answer settles what readers could not; not of one who escalated it, unless named."""
+    passed_on = any(claim.reviewer == reviewer and claim.ending == "escalated" for claim in case.claims)
+    named = reviewer in policy.adjudicators
+    return case.needs_adjudicator and policy.may_adjudicate(reviewer) and (named or not passed_on)
 
 
 def _not_held(case: Case) -> ReviewError:

@@ -13,19 +13,27 @@ from models.review import ReviewPolicy
 from service.insights.conclude import moment, refresh
 from service.live.bundles import bundles_of
 from service.reviews.logic import Desk
+from service.reviews.queue import EVERY, Filter
 from service.state import state_of
 
 
-def review_policy() -> ReviewPolicy:
-    """FastAPI dependency: how people review. Replaced in `app.dependency_overrides` to review by other rules."""
-    return ReviewPolicy()
+def review_policy(request: Request) -> ReviewPolicy:
+    """FastAPI dependency: how people review, by the settings. Replaced in `app.dependency_overrides` in tests."""
+    settings = state_of(request).settings
+    return ReviewPolicy(
+        lease_seconds=settings.case_lease_seconds,
+        twice_share=settings.read_twice_share,
+        adjudicators=frozenset(one.strip() for one in settings.adjudicators.split(",")) - {""},
+    )
 
 
 PolicyOf = Annotated[ReviewPolicy, Depends(review_policy)]
 
 
 @contextmanager
-def open_desk(request: Request, reviewer: str, policy: ReviewPolicy, *, writes: bool = True) -> Iterator[Desk]:
+def open_desk(
+    request: Request, reviewer: str, policy: ReviewPolicy, *, which: Filter = EVERY, writes: bool = True
+) -> Iterator[Desk]:
     """A desk inside one transaction; with `writes` it holds the write lock from its start."""
     state = state_of(request)
     live = bundles_of(request).now()
@@ -34,4 +42,4 @@ def open_desk(request: Request, reviewer: str, policy: ReviewPolicy, *, writes: 
         refresh(connection, customer_id, state=state, live=live, at=moment(connection, state))
 
     with state.service.write() if writes else state.service.read() as connection:
-        yield Desk(connection, reviewer, state.clock(), policy, state.ids, renew)
+        yield Desk(connection, reviewer, state.clock(), policy, state.ids, renew, which)

@@ -6,8 +6,8 @@ same case. Knows no HTTP and no page.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row
@@ -17,6 +17,7 @@ from models.journey.event import SECOND, Micros
 from models.review import (
     Answer,
     Case,
+    Ending,
     ReviewError,
     ReviewPolicy,
     Verdict,
@@ -28,8 +29,9 @@ from models.review import (
 )
 from service.clock import Ids
 from service.customers.consent import objecting
-from service.insights.store import get_conclusion, restored, supersede
-from service.reviews import store
+from service.insights.store import current_about, get_conclusion, restored, supersede
+from service.reviews import queue, store
+from service.reviews.queue import EVERY, Asking, Filter
 
 Refresh: TypeAlias = Callable[[Connection, str], None]
 """Writes a customer's insight anew, in the same transaction."""
@@ -45,24 +47,35 @@ class Desk:
     policy: ReviewPolicy
     ids: Ids
     refresh: Refresh
+    which: Filter = EVERY
+    """Which cases are counted, listed and served."""
+
+    @property
+    def asking(self) -> Asking:
+        """What the queue is asked with."""
+        return Asking(self.reviewer, self.at, self.policy, self.which)
 
     def holding(self) -> Row[Any] | None:
         """The waiting conclusion that this reviewer holds."""
-        return store.held_by(self.connection, self.reviewer, self.at)
+        return queue.held_by(self.connection, self.reviewer, self.at)
 
     def skipped(self) -> int:
-        """How many free cases wait that this reviewer skipped."""
-        return store.skipped_by(self.connection, self.reviewer, self.at)
+        """How many cases this reviewer could have that they skipped."""
+        return queue.left_over(self.connection, self.asking)
+
+    def is_offered(self) -> bool:
+        """Whether any case is left that this reviewer could have, skipped ones included."""
+        return queue.next_waiting(self.connection, self.asking, again=True) is not None
 
     def take_next(self, *, again: bool = False) -> Row[Any] | None:
         """The case this reviewer holds, or else the next one, claimed; None where nothing is left for them.
 
         A case of somebody who objected to being profiled meanwhile is not served: it leaves the queue here.
         """
-        found = self.holding() or store.next_waiting(self.connection, self.reviewer, self.at, again=again)
+        found = self.holding() or queue.next_waiting(self.connection, self.asking, again=again)
         while found is not None and objecting(self.connection, [found.customer_id]):
             self.refresh(self.connection, found.customer_id)
-            before, found = found, store.next_waiting(self.connection, self.reviewer, self.at, again=again)
+            before, found = found, queue.next_waiting(self.connection, self.asking, again=again)
             if found is not None and found.conclusion_id == before.conclusion_id:
                 raise RuntimeError("a withdrawn case is still waiting")
         if found is not None:
@@ -74,47 +87,48 @@ class Desk:
         row, case = self._case(conclusion_id)
         store.put_claim(self.connection, renew(case, self.reviewer, self.at, self.policy), row.subject)
 
-    def give_back(self, conclusion_id: str, *, skipped: bool = False, reason: str = "") -> None:
-        """Back into the queue, or past it for this reviewer. Raises ReviewError."""
+    def give_back(self, conclusion_id: str, *, ending: Ending = "released", reason: str = "") -> None:
+        """Back into the queue, past it for this reviewer (`skipped`), or on to an adjudicator. Raises ReviewError."""
         row, case = self._case(conclusion_id)
-        ended = release(case, self.reviewer, self.at, skipped=skipped, reason=reason)
+        ended = release(case, self.reviewer, self.at, self.policy, ending=ending, reason=reason)
         store.put_claim(self.connection, ended, row.subject)
 
-    def answer(self, conclusion_id: str, answer: Answer, verdict_id: str) -> Verdict:
+    def answer(self, conclusion_id: str, answer: Answer, verdict_id: str, *, together: bool = False) -> Verdict:
         """A verdict: it supersedes the conclusion and the insight at once. Sent twice, it counts once.
 
-        Raises ReviewError.
+        An independent reading supersedes nothing until enough of them agree. With `together`, other cases of the same
+        words are answered the same. Raises ReviewError.
         """
         row, case = self._case(conclusion_id)
-        verdict, ended = decide(
-            case, self.reviewer, self.at, answer,
-            shown=shows_model_answer(case, row, self.policy), policy=self.policy, verdict_id=verdict_id,
-        )  # fmt: skip
-        if verdict in case.verdicts:
-            return verdict
-        conclusion = answer.of_person(restored(row), self.at)
-        new_id = self._supersede(row, conclusion)
-        if ended:
-            store.put_claim(self.connection, ended, row.subject)
-        store.add_verdict(self.connection, verdict, row, new_id, ended.claimed_at if ended else None)
+        shown = shows_model_answer(case, row, self.policy)
+        others = self.alike(row, case) if together else ()
+        verdict = self._decide(row, case, answer, verdict_id, shown=shown)
+        if verdict not in case.verdicts:
+            for other in others:
+                found = store.case_of(self.connection, other, self.policy)
+                self._decide(other, found, answer, self.ids(), shown=shown, given_with=verdict_id)
         return verdict
 
+    def alike(self, row: Row[Any], case: Case) -> Sequence[Row[Any]]:
+        """Other cases of the same words, to be answered with this one; none where it is read twice or escalated."""
+        alone = row.words_key is None or case.readings > 1 or case.needs_adjudicator
+        return () if alone else queue.alike(self.connection, self.asking, row)
+
     def undo_last(self) -> Row[Any]:
-        """Take the reviewer's last verdict back: the model's conclusion waits again, and the reviewer holds it.
+        """Take the reviewer's last verdict back, with all that were given with it: the model's conclusions wait again,
+        and the reviewer holds the case they had read.
 
         What they held meanwhile goes back to the queue. Raises ReviewError.
         """
         last = store.last_verdict(self.connection, self.reviewer, 0)
-        row = get_conclusion(self.connection, last.conclusion_id) if last else None
-        if row is None:
+        if last is None:
             raise ReviewError("nothing_to_undo", "There is no verdict of yours to take back.")
-        verdict = undo(store.case_of(self.connection, row), self.reviewer, self.at, self.policy)
+        others = store.given_with(self.connection, last)
+        waiting = self._take_back(last.conclusion_id)
+        for other in others:
+            self._take_back(other.conclusion_id)
         if held := self.holding():
             self.give_back(held.conclusion_id)
-        store.take_back(self.connection, verdict)
-        waiting = get_conclusion(self.connection, self._supersede(row, restored(row)))
-        if waiting is None:
-            raise LookupError(row.conclusion_id)
         self._claim(waiting)
         return waiting
 
@@ -122,15 +136,47 @@ class Desk:
         """The verdict that can still be taken back."""
         return store.last_verdict(self.connection, self.reviewer, self.at - self.policy.undo_seconds * SECOND)
 
+    def _decide(
+        self, row: Row[Any], case: Case, answer: Answer, verdict_id: str, *, shown: bool, given_with: str | None = None
+    ) -> Verdict:
+        verdict, ended = decide(
+            case, self.reviewer, self.at, answer, shown=shown, policy=self.policy, verdict_id=verdict_id
+        )
+        if verdict in case.verdicts:
+            return verdict
+        answered_as = row.conclusion_id
+        if verdict.final:
+            answered_as = self._supersede(row, answer.of_person(restored(row), self.at))
+        if ended:
+            store.put_claim(self.connection, ended, row.subject)
+        since = ended.claimed_at if ended else None
+        store.add_verdict(self.connection, verdict, row, answered_as, since, given_with)
+        return verdict
+
+    def _take_back(self, conclusion_id: str) -> Row[Any]:
+        """Undo this reviewer's verdict on a conclusion; returns the one that waits now."""
+        row = get_conclusion(self.connection, conclusion_id)
+        if row is None:
+            raise ReviewError("nothing_to_undo", "There is no verdict of yours to take back.")
+        verdict = undo(store.case_of(self.connection, row, self.policy), self.reviewer, self.at, self.policy)
+        store.take_back(self.connection, verdict, row)
+        return self._waits_again(row) if verdict.final else current_about(self.connection, [row.subject])[row.subject]
+
     def _claim(self, row: Row[Any]) -> None:
-        case = store.case_of(self.connection, row)
+        case = store.case_of(self.connection, row, self.policy)
         store.put_claim(self.connection, claim(case, self.reviewer, self.at, self.policy, self.ids()), row.subject)
 
     def _case(self, conclusion_id: str) -> tuple[Row[Any], Case]:
         row = get_conclusion(self.connection, conclusion_id)
         if row is None or row.decision != "review" or row.decided_by != "model":
             raise ReviewError("not_waiting", f"No case waits under {conclusion_id[:80]!r}. Take the next one.")
-        return row, replace(store.case_of(self.connection, row), conclusion_id=conclusion_id)
+        return row, store.case_of(self.connection, row, self.policy)
+
+    def _waits_again(self, row: Row[Any]) -> Row[Any]:
+        waiting = get_conclusion(self.connection, self._supersede(row, restored(row)))
+        if waiting is None:
+            raise LookupError(row.conclusion_id)
+        return waiting
 
     def _supersede(self, row: Row[Any], conclusion: Conclusion) -> str:
         new_id = supersede(self.connection, row.conclusion_id, conclusion, self.at, new_id=self.ids())
@@ -141,5 +187,10 @@ class Desk:
 
 
 def shows_model_answer(case: Case, row: Row[Any], policy: ReviewPolicy) -> bool:
-    """Whether this reader sees the model's answer first. Once somebody has answered and taken it back, it is known."""
-    return bool(case.verdicts) or policy.shows_model_answer(row.subject)
+    """Whether this reader sees the model's answer first: not in an independent reading, nor on the hidden share.
+
+    Once somebody has answered and taken it back, it is known.
+    """
+    if case.readings > 1 and not case.needs_adjudicator:
+        return False
+    return any(not verdict.stands for verdict in case.verdicts) or policy.shows_model_answer(row.subject)

@@ -17,14 +17,16 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from models.predictors.feedback import EMOTIONS
-from models.review import MAX_EMOTIONS, Answer, ReviewError, ReviewPolicy
+from models.review import MAX_EMOTIONS, Answer, Ending, ReviewError, ReviewPolicy
 from service.access import sessions
 from service.access.sessions import Person
 from service.body import read_body
 from service.errors import BadRequest, Forbidden, Problem, Unauthorized
 from service.reviews import view
 from service.reviews.desks import PolicyOf, open_desk
+from service.reviews.filters import asked_for, choices, filter_of, query_of
 from service.reviews.logic import Desk
+from service.reviews.queue import FILTERS, Filter
 from service.state import state_of
 from service.web.pages import page, wants_part
 
@@ -69,18 +71,23 @@ def signed_in(request: Request) -> Person | None:
 
 
 PersonOf = Annotated[Person | None, Depends(signed_in)]
+WhichOf = Annotated[Filter, Depends(asked_for)]
 
 
 @router.get("")
-def queue(request: Request, person: PersonOf, policy: PolicyOf, why: str = "") -> Response:
+def queue(request: Request, person: PersonOf, policy: PolicyOf, which: WhichOf, why: str = "") -> Response:
     """What waits; or the way in."""
     if person is None:
         return _sign_in_page(_SIGNED_OUT if why == "signed_out" else "")
-    with _reading(request, person, policy) as desk:
+    with _reading(request, person, policy, which) as desk:
+        holding = desk.holding() is not None
         context = {
             "counts": view.counts(desk),
             "waiting": view.waiting(desk, QUEUE_LINES),
-            "holding": desk.holding() is not None,
+            "holding": holding,
+            "offered": holding or desk.is_offered(),
+            "which": which,
+            "choices": choices(desk.connection, which),
         }
     return page(_HERE, "queue.html", {**context, "person": person, "policy": policy, "here": "queue", "trouble": ""})
 
@@ -118,11 +125,11 @@ def guideline(person: PersonOf, policy: PolicyOf) -> Response:
 
 
 @router.get("/case")
-def case(request: Request, person: PersonOf, policy: PolicyOf) -> Response:
+def case(request: Request, person: PersonOf, policy: PolicyOf, which: WhichOf) -> Response:
     """The case that this person holds, or why there is none. Claims nothing: reading a page changes nothing."""
     if person is None:
         return _to_sign_in(request)
-    with _reading(request, person, policy) as desk:
+    with _reading(request, person, policy, which) as desk:
         return _case_page(request, desk, person)
 
 
@@ -137,7 +144,8 @@ def verdict(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) 
     """Answer the case, then take the next one, both in one transaction."""
 
     def act(desk: Desk) -> None:
-        desk.answer(form.one("conclusion_id"), _answer(form), form.one("verdict_id")[:64] or desk.ids())
+        desk.answer(form.one("conclusion_id"), _answer(form), form.one("verdict_id")[:64] or desk.ids(),
+                    together=form.one("together") == "yes")  # fmt: skip
         desk.take_next()
 
     return _act(request, person, policy, form, act)
@@ -145,8 +153,11 @@ def verdict(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) 
 
 @router.post("/case/skip")
 def skip(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) -> Response:
+    """Pass the case on: to others (`skipped`) or to an adjudicator (`escalated`). Then take the next one."""
+
     def act(desk: Desk) -> None:
-        desk.give_back(form.one("conclusion_id"), skipped=True, reason=form.one("reason"))
+        ending: Ending = "escalated" if form.one("ending") == "escalated" else "skipped"
+        desk.give_back(form.one("conclusion_id"), ending=ending, reason=form.one("reason"))
         desk.take_next()
 
     return _act(request, person, policy, form, act)
@@ -176,19 +187,20 @@ def _act(
         known = sessions.check_form(person, form.one("csrf") or request.headers.get("x-csrf-token", ""))
     except (Unauthorized, Forbidden):
         return _to_sign_in(request)
+    which = filter_of({name: form.one(name) for name in FILTERS})
     try:
-        with open_desk(request, known.name, policy) as desk:
+        with open_desk(request, known.name, policy, which=which) as desk:
             act(desk)
     except ReviewError as error:
-        with _reading(request, known, policy) as desk:
+        with _reading(request, known, policy, which) as desk:
             status = 422 if error.code == "invalid_verdict" else 409
             return _case_page(request, desk, known, trouble=error.sentence, status=status)
-    return _see(to)
+    return _see(f"{to}{query_of(which)}")
 
 
 @contextmanager
-def _reading(request: Request, person: Person, policy: ReviewPolicy) -> Iterator[Desk]:
-    with open_desk(request, person.name, policy, writes=False) as desk:
+def _reading(request: Request, person: Person, policy: ReviewPolicy, which: Filter) -> Iterator[Desk]:
+    with open_desk(request, person.name, policy, which=which, writes=False) as desk:
         yield desk
 
 
@@ -200,6 +212,9 @@ def _case_page(request: Request, desk: Desk, person: Person, *, trouble: str = "
         "last": view.last_verdict(desk),
         "counts": counts,
         "skipped_left": 0 if held else _only_skipped(desk, counts),
+        "offered": held is not None or desk.is_offered(),
+        "which": desk.which,
+        "query": query_of(desk.which),
         "emotions": [emotion for emotion in EMOTIONS if emotion != "neutral"],
         "max_emotions": MAX_EMOTIONS,
         "person": person,

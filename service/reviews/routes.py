@@ -10,18 +10,21 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.journey.event import format_time
-from models.review import MAX_NAME, MAX_NOTE, Answer, ReviewError
+from models.review import MAX_NAME, MAX_NOTE, Answer, Ending, ReviewError
 from service.access.keys import Key, require
 from service.body import documented, read_model
 from service.errors import Conflict, Invalid, NotFound, Problem
-from service.reviews import customers, letters, pages, view
+from service.reviews import customers, forecasts, letters, pages, view
 from service.reviews.desks import PolicyOf, open_desk
+from service.reviews.filters import asked_for
+from service.reviews.queue import Filter
 from service.web import pages as web
 
 router = APIRouter()
 router.include_router(pages.router)
 router.include_router(letters.router)
 router.include_router(customers.router)
+router.include_router(forecasts.router)
 router.include_router(web.router)
 
 BODY_BYTES = 65_536
@@ -39,25 +42,38 @@ class ByReviewer(BaseModel):
 
 
 class ClaimBody(ByReviewer):
-    """`again` also offers cases that this reviewer skipped."""
+    """`again` also offers cases that this reviewer skipped; the rest says which cases, as in `GET /v1/reviews`."""
 
     again: bool = False
+    kind: str = ""
+    flag: str = ""
+    channel: str = ""
+    language: str = ""
+    version: int | None = Field(None, ge=0, le=999_999_999)
+
+    @property
+    def which(self) -> Filter:
+        """The cases asked for. Raises Invalid."""
+        version = "" if self.version is None else str(self.version)
+        return asked_for(self.kind, self.flag, self.channel, self.language, version)
 
 
 class VerdictBody(ByReviewer):
-    """A person's answer. Sent twice with one `verdict_id`, it counts once."""
+    """A person's answer. Sent twice with one `verdict_id`, it counts once; `together` answers all of the same words."""
 
     answer: str = Field(examples=["negative"])
     emotions: list[str] = Field(default_factory=list, examples=[["disappointment"]])
     intensity: int | None = Field(None, examples=[-2])
     note: str = Field("", max_length=MAX_NOTE)
     verdict_id: str | None = Field(None, min_length=1, max_length=64)
+    together: bool = False
 
 
 class ReleaseBody(ByReviewer):
-    """Back into the queue; with `skip`, and not to this reviewer again."""
+    """Back into the queue; with `skip`, and not to this reviewer again; with `escalate`, on to an adjudicator."""
 
     skip: bool = False
+    escalate: bool = False
     reason: str = Field("", max_length=MAX_NOTE)
 
 
@@ -78,11 +94,12 @@ def waiting(
     request: Request,
     key: _ReviewKey,
     policy: PolicyOf,
+    which: Annotated[Filter, Depends(asked_for)],
     limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
 ) -> dict[str, Any]:
-    """How many feelings wait for a person, and which: urgent first, then the longest wait."""
-    with open_desk(request, key.name, policy, writes=False) as desk:
+    """How many feelings wait for a person, and which: urgent first, then by doubt, stake and wait; by filters."""
+    with open_desk(request, key.name, policy, which=which, writes=False) as desk:
         listed = view.waiting(desk, limit, offset)
         return {
             "counts": view.counts(desk).to_dict(),
@@ -96,7 +113,7 @@ def claim(
     request: Request, key: _ReviewKey, policy: PolicyOf, body: Annotated[ClaimBody, Depends(claim_body)]
 ) -> dict[str, Any]:
     """Take the next case for a limited time; `case` is null where none is left for this reviewer."""
-    with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
+    with _told(), open_desk(request, body.reviewer or key.name, policy, which=body.which) as desk:
         found = desk.take_next(again=body.again)
         return {"case": view.case_dict(desk, found) if found else None}
 
@@ -112,7 +129,7 @@ def verdict(
     """Answer a case. The insight says so at once."""
     with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
         answer = Answer(body.answer, tuple(body.emotions), body.intensity, body.note)
-        given = desk.answer(conclusion_id, answer, body.verdict_id or desk.ids())
+        given = desk.answer(conclusion_id, answer, body.verdict_id or desk.ids(), together=body.together)
     return {
         "verdict_id": given.verdict_id,
         "conclusion_id": given.conclusion_id,
@@ -121,6 +138,7 @@ def verdict(
         "decided_at": format_time(given.decided_at),
         "model_answer_shown": given.model_answer_shown,
         "guideline_version": given.guideline_version,
+        "final": given.final,
     }
 
 
@@ -132,9 +150,10 @@ def release(
     policy: PolicyOf,
     body: Annotated[ReleaseBody, Depends(release_body)],
 ) -> dict[str, str]:
-    """Give a case back, or skip it."""
+    """Give a case back, skip it, or escalate it."""
+    ending: Ending = "escalated" if body.escalate else "skipped" if body.skip else "released"
     with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
-        desk.give_back(conclusion_id, skipped=body.skip, reason=body.reason)
+        desk.give_back(conclusion_id, ending=ending, reason=body.reason)
     return {"status": "open"}
 
 

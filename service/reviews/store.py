@@ -1,4 +1,4 @@
-"""Claims and verdicts as rows, and the queue read from them and from the conclusions that wait.
+"""Claims and verdicts as rows; the queue that is read from them and from the conclusions that wait is in queue.py.
 
 Knows tables, no rule: what may be done is decided in models/review.py. There is no table of cases, and no status is
 stored. A case is known by what it is about (`subject`, the feedback's id), so that a newer bundle which concludes the
@@ -21,12 +21,10 @@ from sqlalchemy import (
     Index,
     Integer,
     Row,
-    Select,
     String,
     Table,
     Text,
     and_,
-    exists,
     func,
     or_,
     select,
@@ -36,17 +34,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Micros
-from models.review import Answer, Case, Claim, Verdict
+from models.review import CANNOT_TELL, Answer, Case, Claim, ReviewPolicy, Verdict
 from service.database import holds, metadata
 from service.events.folded import feedback, touchpoints
 from service.insights.store import conclusions
+from service.insights.waiting import count_verdict
 
 claims = Table(
     "claims",
     metadata,
     Column("claim_id", String, primary_key=True),
     Column("conclusion_id", String, nullable=False),
-    Column("subject", String, nullable=False, index=True),
+    Column("subject", String, nullable=False),
     Column("reviewer", String, nullable=False),
     Column("claimed_at", BigInteger, nullable=False),
     Column("until", BigInteger, nullable=False),
@@ -55,6 +54,8 @@ claims = Table(
     Column("reason", Text, nullable=False),
     **holds(exported="rows about the customer's feedback", erased="rows about the customer's feedback are deleted"),
 )
+Index("claims_held", claims.c.subject, claims.c.until, claims.c.reviewer, sqlite_where=text("ended_at IS NULL"))
+Index("claims_ended", claims.c.subject, claims.c.ending, claims.c.reviewer)
 Index("claims_running", claims.c.reviewer, claims.c.until, sqlite_where=text("ended_at IS NULL"))
 
 verdicts = Table(
@@ -80,6 +81,8 @@ verdicts = Table(
     Column("flags", Text, nullable=False),
     Column("chance_of_review", Float, nullable=False),
     Column("undone_at", BigInteger),
+    Column("final", Boolean, nullable=False),
+    Column("given_with", String),
     **holds(
         exported="rows about the customer's feedback",
         erased="rows about the customer's feedback are deleted",
@@ -89,65 +92,18 @@ verdicts = Table(
 """Complete in itself: conclusions can be made again, verdicts cannot. Only `undone_at` is ever written later.
 
 `conclusion_id` is what the person answered and `answered_as` the conclusion that says so; `claimed_at` is when the case
-was taken, null where it was answered without a claim.
+was taken, null where it was answered without a claim. One that is not `final` is an independent reading; `given_with`
+is the verdict that was given for several cases of the same words at once.
 """
-Index("verdicts_standing", verdicts.c.subject, unique=True, sqlite_where=text("undone_at IS NULL"))
+Index("verdicts_standing", verdicts.c.subject, unique=True, sqlite_where=text("undone_at IS NULL AND final"))
+Index(
+    "verdicts_readings", verdicts.c.subject, verdicts.c.reviewer, sqlite_where=text("undone_at IS NULL AND NOT final")
+)
 Index("verdicts_reviewer", verdicts.c.reviewer, verdicts.c.decided_at)
 
 WAITING = "superseded_at IS NULL AND decision = 'review' AND decided_by = 'model'"
-_IS_URGENT = "instr(stored, '[\"urgent\"') > 0"
-URGENT = f"{WAITING} AND {_IS_URGENT}"
-Index("conclusions_urgent", conclusions.c.concluded_at, conclusions.c.conclusion_id, sqlite_where=text(URGENT))
-
-
-def next_waiting(connection: Connection, reviewer: str, at: Micros, *, again: bool = False) -> Row[Any] | None:
-    """The case to read next: urgent first, then the longest wait; none that another holds.
-
-    Cases that this reviewer skipped come only where `again` is true.
-    """
-    free = ~exists().where(claims.c.subject == conclusions.c.subject, _running(at))
-    skipped = exists().where(
-        claims.c.subject == conclusions.c.subject, claims.c.reviewer == reviewer, claims.c.ending == "skipped"
-    )
-    for condition in (URGENT, WAITING):
-        wanted = select(conclusions).where(text(condition), free)
-        if not again:
-            wanted = wanted.where(~skipped)
-        ordered = wanted.order_by(conclusions.c.concluded_at, conclusions.c.conclusion_id)
-        if found := connection.execute(ordered.limit(1)).first():
-            return found
-    return None
-
-
-def waiting(connection: Connection, at: Micros, limit: int, offset: int = 0) -> Sequence[Row[Any]]:
-    """Conclusions that wait, with their words and who holds them, in the order of the queue."""
-    urgent = connection.execute(_listed(at, URGENT).limit(limit).offset(offset)).all()
-    if len(urgent) == limit:
-        return urgent
-    before = connection.execute(select(func.count()).select_from(conclusions).where(text(URGENT))).scalar_one()
-    others = _listed(at, f"{WAITING} AND NOT {_IS_URGENT}").limit(limit - len(urgent)).offset(max(0, offset - before))
-    return [*urgent, *connection.execute(others).all()]
-
-
-def _listed(at: Micros, condition: str) -> Select[Any]:
-    held = select(claims.c.subject, claims.c.reviewer).where(_running(at)).subquery()
-    return (
-        select(conclusions, feedback.c.text, feedback.c.channel, held.c.reviewer)
-        .outerjoin(feedback, feedback.c.feedback_id == conclusions.c.subject)
-        .outerjoin(held, held.c.subject == conclusions.c.subject)
-        .where(text(condition))
-        .order_by(conclusions.c.concluded_at, conclusions.c.conclusion_id)
-    )
-
-
-def count(connection: Connection, at: Micros) -> tuple[int, int, int]:
-    """How many cases wait unclaimed, how many of those are urgent, and how many are claimed."""
-    held = exists().where(claims.c.subject == conclusions.c.subject, _running(at))
-    every = select(func.count()).select_from(conclusions).where(text(WAITING))
-    urgent = select(func.count()).select_from(conclusions).where(text(URGENT), ~held)
-    running = select(claims.c.subject).where(_running(at))
-    claimed = connection.execute(every.where(conclusions.c.subject.in_(running))).scalar_one()
-    return connection.execute(every).scalar_one() - claimed, connection.execute(urgent).scalar_one(), claimed
+URGENT = f"{WAITING} AND urgent = 1"
+Index("conclusions_urgent", conclusions.c.urgent, sqlite_where=text(WAITING))
 
 
 def count_urgent(connection: Connection) -> int:
@@ -155,26 +111,12 @@ def count_urgent(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(conclusions).where(text(URGENT))).scalar_one()
 
 
-def held_by(connection: Connection, reviewer: str, at: Micros) -> Row[Any] | None:
-    """The waiting conclusion that this reviewer holds."""
-    mine = select(claims.c.subject).where(claims.c.reviewer == reviewer, _running(at))
-    wanted = select(conclusions).where(text(WAITING), conclusions.c.subject.in_(mine))
-    return connection.execute(wanted.limit(1)).first()
-
-
-def skipped_by(connection: Connection, reviewer: str, at: Micros) -> int:
-    """How many cases wait, held by nobody, that this reviewer skipped."""
-    free = ~exists().where(claims.c.subject == conclusions.c.subject, _running(at))
-    mine = select(claims.c.subject).where(claims.c.reviewer == reviewer, claims.c.ending == "skipped")
-    wanted = select(func.count()).select_from(conclusions)
-    return connection.execute(wanted.where(text(WAITING), free, conclusions.c.subject.in_(mine))).scalar_one()
-
-
-def case_of(connection: Connection, conclusion: Row[Any]) -> Case:
+def case_of(connection: Connection, conclusion: Row[Any], policy: ReviewPolicy) -> Case:
     """What people did about this subject."""
     made = connection.execute(select(claims).where(claims.c.subject == conclusion.subject)).all()
     given = connection.execute(select(verdicts).where(verdicts.c.subject == conclusion.subject)).all()
-    return Case(conclusion.conclusion_id, tuple(map(_claim, made)), tuple(map(_verdict, given)))
+    readings = 1 if conclusion.lot is None else policy.readings(conclusion.lot)
+    return Case(conclusion.conclusion_id, tuple(map(_claim, made)), tuple(map(_verdict, given)), readings)
 
 
 def put_claim(connection: Connection, claim: Claim, subject: str) -> None:
@@ -189,7 +131,12 @@ def put_claim(connection: Connection, claim: Claim, subject: str) -> None:
 
 
 def add_verdict(
-    connection: Connection, verdict: Verdict, conclusion: Row[Any], answered_as: str, claimed_at: Micros | None
+    connection: Connection,
+    verdict: Verdict,
+    conclusion: Row[Any],
+    answered_as: str,
+    claimed_at: Micros | None,
+    given_with: str | None = None,
 ) -> None:
     """Write a verdict with all that the conclusion said to which it answers."""
     stored = msgspec.json.decode(conclusion.stored)
@@ -204,19 +151,31 @@ def add_verdict(
         "version": conclusion.version, "digest": conclusion.digest,
         "flags": msgspec.json.encode([code for code, _ in stored["flags"]]).decode(),
         "chance_of_review": float(details.get("chance_of_review", 1.0)), "undone_at": None,
+        "final": verdict.final, "given_with": given_with,
     }  # fmt: skip
     connection.execute(insert(verdicts), row)
+    _count(connection, verdict, conclusion, by=1)
 
 
-def take_back(connection: Connection, verdict: Verdict) -> None:
+def take_back(connection: Connection, verdict: Verdict, conclusion: Row[Any]) -> None:
+    """Mark a verdict about this conclusion as undone."""
+    _count(connection, verdict, conclusion, by=-1)
     mine = verdicts.c.verdict_id == verdict.verdict_id
     connection.execute(update(verdicts).where(mine).values(undone_at=verdict.undone_at))
 
 
 def last_verdict(connection: Connection, reviewer: str, since: Micros) -> Row[Any] | None:
-    """This reviewer's latest verdict since then that stands."""
-    mine = (verdicts.c.reviewer == reviewer, verdicts.c.decided_at >= since, verdicts.c.undone_at.is_(None))
+    """This reviewer's latest verdict since then that stands; of several given at once, the one they were given with."""
+    mine = (verdicts.c.reviewer == reviewer, verdicts.c.decided_at >= since, verdicts.c.undone_at.is_(None),
+            verdicts.c.given_with.is_(None))  # fmt: skip
     return connection.execute(select(verdicts).where(*mine).order_by(verdicts.c.decided_at.desc()).limit(1)).first()
+
+
+def given_with(connection: Connection, verdict: Row[Any]) -> Sequence[Row[Any]]:
+    """The verdicts that stand about other cases of the same words, given together with this one."""
+    wanted = (verdicts.c.reviewer == verdict.reviewer, verdicts.c.decided_at == verdict.decided_at,
+              verdicts.c.given_with == verdict.verdict_id, verdicts.c.undone_at.is_(None))  # fmt: skip
+    return connection.execute(select(verdicts).where(*wanted)).all()
 
 
 def count_verdicts(connection: Connection, reviewer: str, since: Micros) -> int:
@@ -236,13 +195,17 @@ def steps_of(connection: Connection, customer_id: str, limit: int = 500) -> Sequ
 
 
 def verdict_rows(connection: Connection, as_of: Micros) -> Iterator[Mapping[str, Any]]:
-    """Every verdict that stood at `as_of`, oldest first, with all that learning from it needs.
+    """Every final verdict that stood at `as_of`, oldest first, with all that learning from it needs.
 
     feedback_id, customer_id, text, channel, rating, said_at; answer, emotions, intensity, note; reviewer, claimed_at,
     decided_at; what the model had answered and how surely, whether it was shown, its version, digest and flags; the
     guideline's version; and the chance with which such a case came to a person (1 where flags sent it).
     """
-    stood = (verdicts.c.decided_at <= as_of, or_(verdicts.c.undone_at.is_(None), verdicts.c.undone_at > as_of))
+    stood = (
+        verdicts.c.final,
+        verdicts.c.decided_at <= as_of,
+        or_(verdicts.c.undone_at.is_(None), verdicts.c.undone_at > as_of),
+    )
     said = feedback.c.feedback_id == verdicts.c.subject
     wanted = (
         select(verdicts, *(feedback.c[name] for name in ("customer_id", "text", "channel", "rating", "said_at")))
@@ -253,11 +216,21 @@ def verdict_rows(connection: Connection, as_of: Micros) -> Iterator[Mapping[str,
     for row in connection.execute(wanted):
         found = dict(row._mapping)
         found["feedback_id"] = found.pop("subject")
-        del found["undone_at"], found["answered_as"]
+        for own in ("undone_at", "answered_as", "final", "given_with"):
+            del found[own]
         yield found | {name: msgspec.json.decode(found[name]) for name in ("emotions", "flags")}
 
 
-def _running(at: Micros) -> ColumnElement[bool]:
+def _count(connection: Connection, verdict: Verdict, conclusion: Row[Any], by: int) -> None:
+    """What people overturn, by flag; who cannot tell neither confirms nor overturns."""
+    if not verdict.final or verdict.answer.polarity == CANNOT_TELL:
+        return
+    stored = msgspec.json.decode(conclusion.stored)
+    codes = [code for code, _ in stored["flags"]]
+    count_verdict(connection, codes, overturned=verdict.answer.polarity != stored["answer"], by=by)
+
+
+def running(at: Micros) -> ColumnElement[bool]:
     return and_(claims.c.ended_at.is_(None), claims.c.until > at)
 
 
@@ -271,5 +244,5 @@ def _verdict(row: Row[Any]) -> Verdict:
     answer = Answer(row.answer, tuple(msgspec.json.decode(row.emotions)), row.intensity, row.note)
     return Verdict(
         row.verdict_id, row.conclusion_id, row.reviewer, row.decided_at, answer, row.model_answer_shown,
-        row.guideline_version, row.undone_at,
+        row.guideline_version, row.undone_at, row.final,
     )  # fmt: skip

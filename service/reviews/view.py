@@ -11,9 +11,9 @@ from sqlalchemy import Row
 
 from models.insight import FLAGS, Conclusion, Flag
 from models.journey.event import DAY, Micros, format_time
-from models.review import Status
+from models.review import Case, Status
 from service.insights.store import get_conclusion, restored
-from service.reviews import store
+from service.reviews import queue, store
 from service.reviews.journey import Step, Timeline, span, timeline
 from service.reviews.logic import Desk, shows_model_answer
 
@@ -24,15 +24,19 @@ _SAYS_LITTLE = ("below_threshold", "no_promise")
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """`open` waits for anybody, `urgent` are some of those, `claimed` is being read, `mine_today` (UTC) is decided."""
+    """`open` can be taken; `urgent` and `adjudicate` (for an adjudicator) are some of those, `claimed` is being read.
+
+    `mine_today` (UTC) was decided by this reviewer.
+    """
 
     open: int
     urgent: int
+    adjudicate: int
     claimed: int
     mine_today: int
 
     def to_dict(self) -> dict[str, int]:
-        return {"open": self.open, "urgent": self.urgent, "claimed": self.claimed}
+        return {"open": self.open, "urgent": self.urgent, "adjudicate": self.adjudicate, "claimed": self.claimed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class Waiting:
     waiting_for: str
     urgent: bool
     claimed: bool
+    adjudicate: bool
     flags: tuple[Flag, ...]
 
     @property
@@ -61,7 +66,7 @@ class Waiting:
         return {
             "conclusion_id": self.conclusion_id, "customer_id": self.customer_id, "feedback_id": self.feedback_id,
             "channel": self.channel, "waiting_since": format_time(self.waiting_since), "status": status,
-            "urgent": self.urgent, "flags": [flag.to_dict() for flag in self.flags],
+            "urgent": self.urgent, "adjudicate": self.adjudicate, "flags": [flag.to_dict() for flag in self.flags],
         }  # fmt: skip
 
 
@@ -100,40 +105,49 @@ class CaseView:
     chances: tuple[Chance, ...]
     model_emotions: tuple[str, ...]
     journey: Timeline
+    before: tuple[str, ...]
+    """What an adjudicator must know: who escalated it and why, what readers said."""
+    alike: int
+    """How many other cases of the same words can be answered with this one."""
+    twice: bool
+    """Whether this is one of several independent readings."""
     until: str
     minutes_left: str
 
 
 @dataclass(frozen=True, slots=True)
 class LastVerdict:
-    """What was just saved. `revealed` tells the model's answer where it had been hidden."""
+    """What was just saved. `revealed` is what the model had said where it was hidden; `others` were given with it."""
 
     conclusion_id: str
     answer: str
     excerpt: str
     revealed: str | None
+    others: int
 
 
 def counts(desk: Desk) -> Counts:
     """How much waits, and how much this reviewer did today."""
-    today = desk.at - desk.at % DAY
-    return Counts(*store.count(desk.connection, desk.at), store.count_verdicts(desk.connection, desk.reviewer, today))
+    today, all = desk.at - desk.at % DAY, queue.count(desk.connection, desk.asking)
+    return Counts(
+        all.open, all.urgent, all.adjudicate, all.claimed, store.count_verdicts(desk.connection, desk.reviewer, today)
+    )
 
 
 def waiting(desk: Desk, limit: int, offset: int = 0) -> list[Waiting]:
     """The queue in its order, those being read included."""
-    return [_waiting(row, desk.at) for row in store.waiting(desk.connection, desk.at, limit, offset)]
+    return [_waiting(row, desk.at) for row in queue.waiting(desk.connection, desk.asking, limit, offset)]
 
 
 def case_view(desk: Desk, row: Row[Any]) -> CaseView:
     """The case behind a waiting conclusion."""
     conclusion = restored(row)
-    case = store.case_of(desk.connection, row)
+    case = store.case_of(desk.connection, row, desk.policy)
     said = store.words_of(desk.connection, row.subject)
     said_at = said.said_at if said else row.concluded_at
     shown = shows_model_answer(case, row, desk.policy)
     details: Mapping[str, Any] = conclusion.details if shown else {}
-    holder = case.holder(desk.at)
+    holder = case.held_by(desk.reviewer, desk.at)
     until = holder.until if holder else desk.at
     return CaseView(
         conclusion_id=row.conclusion_id,
@@ -151,6 +165,9 @@ def case_view(desk: Desk, row: Row[Any]) -> CaseView:
         chances=_chances(conclusion) if shown else (),
         model_emotions=tuple(one["emotion"] for one in details.get("emotions") or () if one["emotion"] != "neutral"),
         journey=_journey(desk, row.customer_id, said_at),
+        before=_before(case) if case.needs_adjudicator else (),
+        alike=len(desk.alike(row, case)),
+        twice=case.readings > 1 and not case.needs_adjudicator,
         until=format_time(until),
         minutes_left=span(until - desk.at),
     )
@@ -162,7 +179,7 @@ def case_dict(desk: Desk, row: Row[Any]) -> dict[str, Any]:
     return {
         "conclusion_id": view.conclusion_id, "verdict_id": view.verdict_id, "customer_id": view.customer_id,
         "text": view.text, "rating": view.rating, "claimed_until": view.until, "model_answer_shown": view.shown,
-        "guideline_version": desk.policy.guideline_version,
+        "guideline_version": desk.policy.guideline_version, "alike": view.alike,
         "conclusion": restored(row).to_dict(provisional=view.shown),
         "journey": [asdict(moment) for moment in view.journey.moments if not moment.now],
     }  # fmt: skip
@@ -175,21 +192,31 @@ def last_verdict(desk: Desk) -> LastVerdict | None:
         return None
     said = store.words_of(desk.connection, row.subject)
     revealed = None if row.model_answer_shown else row.model_answer
-    return LastVerdict(row.conclusion_id, row.answer, _excerpt(said.text if said else "", 60), revealed)
+    return LastVerdict(row.conclusion_id, row.answer, _excerpt(said.text if said else "", 60), revealed,
+                       len(store.given_with(desk.connection, row)))  # fmt: skip
 
 
 def _waiting(row: Row[Any], at: Micros) -> Waiting:
     found = Conclusion.restore(msgspec.json.decode(row.stored)).flags
     return Waiting(
         row.conclusion_id, row.customer_id, row.subject, _excerpt(row.text or "", EXCERPT), row.channel or "",
-        row.concluded_at, span(at - row.concluded_at), any(flag.code == "urgent" for flag in found),
-        row.reviewer is not None, found,
+        row.waiting_since, span(at - row.waiting_since), any(flag.code == "urgent" for flag in found),
+        bool(row.claimed), bool(row.adjudicate), found,
     )  # fmt: skip
 
 
 def _reasons(found: tuple[Flag, ...]) -> tuple[Reason, ...]:
     ordered = sorted(found, key=lambda flag: flag.code in _SAYS_LITTLE)
     return tuple(Reason(flag.to_dict()["text"], FLAGS[flag.code].severity == "urgent") for flag in ordered)
+
+
+def _before(case: Case) -> tuple[str, ...]:
+    escalated = [claim for claim in case.claims if claim.ending == "escalated"]
+    told = [f"{one.reviewer} escalated it" + (f": {one.reason}" if one.reason else ".") for one in escalated]
+    for one in case.read:
+        note = f", and noted: {one.answer.note}" if one.answer.note else ""
+        told.append(f"{one.reviewer} read it as {one.answer.polarity.replace('_', ' ')}{note}")
+    return tuple(told)
 
 
 def _chances(conclusion: Conclusion) -> tuple[Chance, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
@@ -14,8 +15,9 @@ from models.conclude import feeling_about
 from models.insight import Conclusion, Decision, ReleasePolicy, flags
 from models.journey.assembly import Feedback
 from models.journey.event import DAY
+from service.forecasts import checking
 from tests.browser.conftest import OpenSite, Site
-from tests.service.reviews.fakes import ObedientBundle
+from tests.service.reviews.fakes import ObedientBundle, serve
 
 pytestmark = pytest.mark.browser
 
@@ -71,6 +73,15 @@ def a_dealer(site: Site) -> None:
         company.clock.forward(1500)
 
 
+def purchases() -> list[tuple[str, float, bool]]:
+    """A thousand customers of whom a likelihood was told that is honest, but for the likeliest."""
+    rng = np.random.default_rng(1)
+    told = np.round(rng.beta(1, 7, 1000), 4)
+    came = rng.random(1000) < np.where(told > 0.27, told * 0.55, told)
+    names = [f"buyer-{number}" for number in range(len(told))]
+    return list(zip(names, told.tolist(), came.tolist(), strict=True))
+
+
 def take(page: Page, folder: Path, name: str) -> Path:
     page.wait_for_load_state()
     page.wait_for_timeout(350)
@@ -104,9 +115,13 @@ def test_the_pages_are_pictured(site: OpenSite, tmp_path: Path, scheme: str) -> 
     taken.append(take(ours.page, folder, f"case-{scheme}"))
     ours.page.goto(f"{ours.url}/reviews/guideline")
     taken.append(take(ours.page, folder, f"guideline-{scheme}"))
+    serve(ours.company, *purchases())
+    checking.measure(ours.company.state)
+    ours.page.goto(f"{ours.url}/reviews/forecasts")
+    taken.append(take(ours.page, folder, f"forecasts-{scheme}"))
 
     assert [path.name for path in taken] == [
-        f"{name}-{scheme}.png" for name in ("sign-in", "queue", "case", "guideline")
+        f"{name}-{scheme}.png" for name in ("sign-in", "queue", "case", "guideline", "forecasts")
     ]
     assert len({path.read_bytes() for path in taken}) == len(taken)
     for path in taken:

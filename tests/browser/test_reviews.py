@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from service.reviews.logic import Desk
 from tests.browser.conftest import OpenSite, Site
+from tests.service.reviews.fakes import SHOWN
 
 pytestmark = pytest.mark.browser
 
@@ -191,3 +193,54 @@ def test_a_session_that_ended_leads_back_to_the_sign_in_page(site: OpenSite) -> 
     ours.page.context.clear_cookies()
     ours.page.evaluate("document.querySelector('[data-key=\"1\"]').click()")
     expect(ours.page.get_by_role("alert")).to_contain_text("Sign in again and go on")
+
+
+def test_filters_work_with_javascript_off_and_stay_until_all_are_shown(site: OpenSite) -> None:
+    ours = site(java_script_enabled=False)
+    ours.company.say(*TEXTS[:2])
+    ours.company.say(TEXTS[2], channel="mail")
+    page = ours.page
+    page.goto(f"{ours.url}/reviews")
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_label("Review key").fill(ours.company.key("review"))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Channel").select_option("mail")
+    page.get_by_role("button", name="Show", exact=True).click()
+    expect(page.locator(".excerpt")).to_have_text([TEXTS[2]])
+    page.get_by_role("button", name="Take the next case").click()
+    expect(page.locator("#words")).to_contain_text(TEXTS[2])
+    page.get_by_label("Why you pass it on").fill("not my language")
+    page.get_by_role("button", name="Escalate").click()
+    expect(page.get_by_role("heading", name="What is left is for others")).to_be_visible()
+    page.get_by_role("link", name="Queue", exact=True).click()
+    expect(page.locator(".excerpt")).to_have_count(3)
+    expect(page.get_by_text("for an adjudicator", exact=True)).to_be_visible()
+
+
+def test_a_filter_stays_by_keyboard_and_one_key_escalates(site: OpenSite) -> None:
+    ours = site()
+    ours.company.say(TEXTS[0])
+    ours.company.say(TEXTS[1], TEXTS[2], channel="mail")
+    ours.sign_in()
+    ours.page.goto(f"{ours.url}/reviews?channel=mail")
+    press_and_see(ours, "Enter", TEXTS[1])
+    press_and_see(ours, "x", TEXTS[2])
+    read_and_press(ours, "1")
+    expect(ours.page.get_by_role("heading", name="What is left is for others")).to_be_visible()
+    assert ours.insight("c3")["answer"] == "negative"
+    assert ours.insight("c1")["decided_by"] == "model"
+
+
+def test_a_case_whose_lease_ran_out_goes_to_another_and_the_first_is_told(site: OpenSite) -> None:
+    ours = site()
+    ours.company.say(*TEXTS[:2])
+    ours.sign_in()
+    press_and_see(ours, "Enter", TEXTS[0])
+    ours.company.clock.forward(600)
+    with ours.company.state.service.write() as connection:
+        desk = Desk(connection, "Bo", ours.company.clock.at, SHOWN, ours.company.state.ids, lambda *_: None)
+        taken = desk.take_next()
+    assert taken is not None
+    read_and_press(ours, "1")
+    expect(ours.page.get_by_role("alert").filter(has_text="Another reviewer is working on this case")).to_be_visible()
+    assert ours.insight("c1")["decided_by"] == "model"

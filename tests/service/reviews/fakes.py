@@ -24,13 +24,15 @@ from service.app import create_app
 from service.events import projector
 from service.events import store as log
 from service.feedback.sending import FeedbackIn, keep
+from service.forecasts import store as forecasts
+from service.forecasts.store import Forecast, Source
 from service.insights import store as insights
 from service.insights.conclude import conclude
 from service.live.bundles import Live, LiveBundles
 from service.reviews.desks import review_policy
 from service.settings import Settings
 from service.state import State
-from tests.service.fakes import NOON, CountingIds, FakeClock
+from tests.service.fakes import CAR, NOON, CountingIds, FakeClock
 
 SHOWN = ReviewPolicy(hidden_share=0)
 
@@ -49,6 +51,11 @@ class ObedientBundle:
         policy: ReleasePolicy,
     ) -> list[Insight]:  # fmt: skip
         return NoBundle({}).insights(journeys, as_of, feelings, model, policy)
+
+    def explained(
+        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
+    ) -> list[Insight]:
+        return list(insights)
 
     def _conclude(self, one: Feedback) -> Conclusion:
         codes = ["urgent"] if one.text.lower().startswith("urgent") else ["polite_anger", "below_threshold"]
@@ -178,3 +185,18 @@ def signed_in(of: Company, name: str = "Ada", key: str | None = None) -> Browser
     browser.open("/reviews")
     browser.send("/reviews/sign-in", csrf="", key=key or of.key("review"), name=name)
     return browser
+
+
+def serve(dealer: Company, *cases: tuple[str, float, bool]) -> None:
+    """Probabilities that were told, each with what happened."""
+    now = dealer.clock.at
+    with dealer.state.service.write() as connection:
+        source = forecasts.source_id(connection, Source(3, "three", "p", CAR, ("visits",)))
+        for customer, told, _ in cases:
+            ends = max(0.0, told - 0.04), told + 0.04
+            forecast = Forecast(customer, now, now, told, *ends, "auto", "web", "sale", (1.0,))
+            forecasts.add(connection, source, forecast)
+    with dealer.state.service.write() as connection:
+        rows = forecasts.due(connection, now, 10_000)
+        came = {customer: int(happened) for customer, _, happened in cases}
+        forecasts.settle(connection, [(row, came[row.customer_id]) for row in rows], now)

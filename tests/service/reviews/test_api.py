@@ -36,14 +36,14 @@ def test_the_queue_is_listed_page_by_page_in_the_order_it_is_worked(dealer: Comp
         seen += [one["feedback_id"] for one in body["waiting"]]
         offset = body["next_offset"]
     assert seen == ["f2", "f4", "f1", "f3"]
-    assert body["counts"] == {"open": 4, "urgent": 2, "claimed": 0}
+    assert body["counts"] == {"open": 4, "urgent": 2, "adjudicate": 0, "claimed": 0}
 
 
 def test_counts_agree_while_a_case_is_claimed(dealer: Company) -> None:
     dealer.say("First of all.", "Urgent: a threat.")
     claim(dealer)
     _, body = call(dealer, "GET", "/v1/reviews")
-    assert body["counts"] == {"open": 1, "urgent": 0, "claimed": 1}
+    assert body["counts"] == {"open": 1, "urgent": 0, "adjudicate": 0, "claimed": 1}
     assert [one["status"] for one in body["waiting"]] == ["claimed", "open"]
 
 
