@@ -37,11 +37,14 @@ bench: $(SETUP)
 	$(BIN)/python -m benchmarks.next_touchpoint --data $(DATA)
 	$(BIN)/python -m benchmarks.purchase --data $(DATA)
 	$(BIN)/python -m benchmarks.feedback --data $(DATA)
+	$(BIN)/python -m benchmarks.confidence --data $(DATA)
+	$(BIN)/python -m benchmarks.explain
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.history
 	$(BIN)/python -m benchmarks.identity
 	$(BIN)/python -m benchmarks.remap
 	$(BIN)/python -m benchmarks.customers
+	$(BIN)/python -m benchmarks.journeys
 
 setup: $(SETUP) $(CLIENTS_SETUP)
 

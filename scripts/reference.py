@@ -17,8 +17,12 @@ from typing import Any
 import typer
 from typer.main import get_command
 
+from models.features.behaviour import features_of
+from models.features.vocabulary import Vocabulary
 from models.insight import FLAGS
 from models.journey.event import Micros
+from models.journey.touchpoint import STAGES
+from models.predictors.stacking import SOURCES, stacked_features
 from service import __main__ as serving
 from service.app import create_app
 from service.counters import Counters
@@ -57,6 +61,14 @@ def settings() -> str:
 def flags() -> str:
     rows = [(f"`{code}`", kind.severity, kind.sentence) for code, kind in FLAGS.items()]
     return _table(("code", "severity", "what people read"), rows)
+
+
+def features() -> str:
+    """Of a vocabulary of one touchpoint, `channel.action`; the real ones come from the log."""
+    of_behaviour = features_of(Vocabulary(("channel.action",), (STAGES[0],)))
+    of_others = stacked_features(SOURCES)
+    rows = [(f"`{one.name}`", one.unit, one.formula, one.reason) for one in (*of_behaviour, *of_others)]
+    return _table(("feature", "unit", "formula", "reason"), rows)
 
 
 def paths() -> str:
@@ -154,6 +166,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "settings": settings,
     "commands": commands,
     "paths": paths,
+    "features": features,
     "flags": flags,
     "metrics": metrics,
 }

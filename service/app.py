@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 from fastapi import FastAPI
 
+from models.bundle import load_bundle
 from service import errors, health, metrics
 from service.access.keys import KeyRing
 from service.clock import Clock, Ids, random_id, system_clock
@@ -16,6 +18,7 @@ from service.customers.privacy import router as privacy_router
 from service.events.browsers import AllowBrowsers
 from service.events.routes import router as events_router
 from service.feedback.routes import router as feedback_router
+from service.forecasts.routes import router as forecasts_router
 from service.insights.customers import router as customers_router
 from service.insights.routes import router as insights_router
 from service.live.bundles import LiveBundles
@@ -33,7 +36,8 @@ def create_app(
     ids: Ids = random_id,
 ) -> FastAPI:
     """The whole service on one data folder. Databases are opened and migrated when the app starts, not here."""
-    live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds)
+    load = partial(load_bundle, remembered=settings.feeling_answers)
+    live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds, load)
     counters = Counters.fresh()
 
     @asynccontextmanager
@@ -54,7 +58,7 @@ def create_app(
     app.add_middleware(CountRequests, counters=counters)
     routers = (
         health.router, metrics.router, privacy_router, events_router, feedback_router, insights_router,
-        customers_router, identity_router, reviews_router,
+        customers_router, identity_router, forecasts_router, reviews_router,
     )  # fmt: skip
     for router in routers:
         app.include_router(router)

@@ -54,6 +54,12 @@ class Settings(BaseSettings):
     """Days after which a customer's words are deleted, with what was concluded and judged of them. 0: never."""
     keep_conclusions_days: int = Field(default=0, ge=0)
     """Days after which a conclusion is deleted that another superseded. 0: never."""
+    keep_forecasts_days: int = Field(default=0, ge=0)
+    """Days after which a served purchase probability, kept to be checked by what happened, is deleted. 0: never."""
+    forecast_hours: int = Field(default=24, ge=0)
+    """Least hours between two kept probabilities of one customer, target and version; 0: every one that is served."""
+    forecast_grace_hours: int = Field(default=24, ge=0)
+    """Hours after the end of its horizon at which a probability is checked: late events have come by then."""
     purge_hours: int = Field(default=24, ge=0)
     """Least hours between two times that large databases are written anew to leave no trace of whom was erased."""
     text_characters: int = Field(default=100_000, ge=1)
@@ -85,6 +91,8 @@ class Settings(BaseSettings):
     """Largest body of POST /v1/predictions in bytes, after gunzip."""
     predictions_per_request: int = Field(default=1_000, ge=1)
     """Most journeys in one POST /v1/predictions."""
+    explained_per_request: int = Field(default=50, ge=1)
+    """Most journeys in one POST /v1/predictions that asks with `explain`; each takes some 10 milliseconds more."""
     future_tolerance_seconds: int = Field(default=86_400, ge=0)
     """Seconds ahead of our clock that still count as now; what lies further ahead is refused."""
 
@@ -99,6 +107,12 @@ class Settings(BaseSettings):
     """Seconds after which a silent worker is taken to be gone."""
     session_hours: int = Field(default=12, ge=1)
     """Hours after which a reviewer signs in again."""
+    case_lease_seconds: int = Field(default=600, ge=10)
+    """Seconds after which a case goes back to the queue where its reviewer gave no sign."""
+    read_twice_share: float = Field(default=0.02, ge=0, le=1)
+    """Share of cases, drawn by lot, that two people read independently; 0 for a team of one."""
+    adjudicators: str = ""
+    """Reviewers who decide where readers disagree or somebody escalates, with commas between; empty: anybody else."""
     review_due_hours: int = Field(default=20, ge=1)
     """Hours after its words within which a waiting case should be read."""
     max_age_seconds: int = Field(default=21_600, ge=1)
@@ -113,6 +127,8 @@ class Settings(BaseSettings):
     """Seconds between two looks at which bundle is live."""
     onnx_threads: int = Field(default=1, ge=1)
     """Threads of each ONNX graph; on small shared machines one is fastest."""
+    feeling_answers: int = Field(default=4_096, ge=0)
+    """Answers about texts that are kept in memory for texts that come again, as numbers; 0 keeps none."""
     metrics_on_loopback: bool = True
     """Whether /metrics answers this machine without a key; others need a key with scope admin, always."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -136,6 +152,10 @@ class Settings(BaseSettings):
     @property
     def repeat_window(self) -> Micros:
         return self.feedback_repeat_seconds * SECOND
+
+    @property
+    def forecast_spacing(self) -> Micros:
+        return self.forecast_hours * 3_600 * SECOND
 
     @property
     def consent_categories_listed(self) -> tuple[str, ...]:

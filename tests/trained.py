@@ -23,6 +23,7 @@ from models.nets.next_touchpoint import NetShape
 from tests.tiny_encoder import write_tiny_encoder
 from training.config import TrainConfig
 from training.console import Quiet
+from training.crossfit import BoostingConfig
 from training.feedback import FeedbackConfig
 from training.next_touchpoint import NextTouchpointConfig
 from training.pipeline import Report, run
@@ -58,7 +59,9 @@ def tiny_config(out: Path, encoder: str = "none", *, events: Path | None = None,
         next_touchpoint=NextTouchpointConfig(
             NetShape(length=8, width=16), epochs=10, learning_rate=1e-2, minimum_examples=20
         ),
-        purchase=PurchaseConfig(minimum_positives=20, most_rounds=20, leaf_examples=20),
+        purchase=PurchaseConfig(
+            minimum_positives=20, boosting=BoostingConfig(most_rounds=20, leaf_examples=20, folds=2)
+        ),
         feeling=FeedbackConfig(encoder=encoder, epochs=1, max_tokens=24, threads=1, least_texts=20),
     )
 

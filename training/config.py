@@ -11,6 +11,7 @@ from typing import Any
 
 from models.journey.event import parse_duration
 from models.journey.target import LONGEST_HORIZON_SECONDS, Target
+from models.predictors.stacking import SOURCES
 from training.feedback import FeedbackConfig
 from training.next_touchpoint import NextTouchpointConfig
 from training.purchase import PurchaseConfig
@@ -28,6 +29,7 @@ class TrainConfig:
     """Everything that decides the outcome of a run, beside the data.
 
     events, feedback, verdicts   files; None where there is none
+    forecasts                    what the service handed out and what became of it; measured, teaches nothing
     event_columns                {our column: the file's}, see models/journey/eventlog.py
     feedback_columns             {our column: the file's}, see training/data.py
     catalogue                    YAML of rules; None takes the one that comes with the product
@@ -41,6 +43,7 @@ class TrainConfig:
     events: Path | None = None
     feedback: Path | None = None
     verdicts: Path | None = None
+    forecasts: Path | None = None
     event_columns: dict[str, str] = field(default_factory=dict)
     feedback_columns: dict[str, str] = field(default_factory=dict)
     catalogue: Path | None = None
@@ -96,6 +99,21 @@ def parse_target(text: str) -> Target:
         return Target(name, wanted, parse_duration(horizon))
     except ValueError as error:
         raise ConfigError(f"target {text!r}: {error}") from None
+
+
+def parse_stack(names: list[str] | None) -> tuple[str, ...]:
+    """Read whose answers likelihoods are told beside behaviour; `none` alone is nobody's, None the usual. Raises
+    ConfigError.
+
+    >>> parse_stack(["feeling", "next_touchpoint"]), parse_stack(["none"])
+    (('next_touchpoint', 'feeling'), ())
+    """
+    if names is None:
+        return PurchaseConfig().stack
+    wrong = [name for name in names if name not in SOURCES and names != ["none"]]
+    if wrong:
+        raise ConfigError(f"stack {wrong[0]!r}; allowed: {', '.join(SOURCES)}, or none alone")
+    return tuple(name for name in SOURCES if name in names)
 
 
 def parse_horizon(text: str) -> int:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
 from models.nets.next_touchpoint import Ensemble, LastOnly, NextTouchpointNet
 from models.predictors.predictor import open_session
+from models.predictors.trees import Trees
 
 _OPSET = 20
 
@@ -148,6 +149,25 @@ def export_boosting(
         apart = float(np.abs(ours - session.run(["probabilities"], {"features": rows})[0][:, 1]).max())
         if not apart <= 1e-6:
             raise ParityError(f"{path.name}: {apart:.2g} apart between scikit-learn and ONNX; 1e-6 is allowed")
+
+
+def trees_of(boosting: HistGradientBoostingClassifier) -> Trees:
+    """The trees of a boosting that was exported, with the counts that ONNX does not keep."""
+    nodes = [tree.nodes for trees in boosting._predictors for tree in trees]
+    sizes = np.array([len(one) for one in nodes], dtype=np.int64)
+    roots = np.cumsum(sizes) - sizes
+    whole = np.concatenate(nodes)
+    offset, leaf = np.repeat(roots, sizes), whole["is_leaf"].astype(np.bool_)
+    return Trees(
+        roots=roots,
+        feature=np.where(leaf, -1, whole["feature_idx"].astype(np.int64)),
+        threshold=np.where(leaf, 0, whole["num_threshold"]).astype(np.float32),
+        left=np.where(leaf, -1, whole["left"].astype(np.int64) + offset),
+        right=np.where(leaf, -1, whole["right"].astype(np.int64) + offset),
+        value=np.where(leaf, whole["value"], 0.0),
+        count=whole["count"].astype(np.float64),
+        base=float(np.ravel(boosting._baseline_prediction)[0]),
+    )
 
 
 def _round_thresholds_down(boosting: HistGradientBoostingClassifier) -> list[tuple[int, np.float32]]:

@@ -51,3 +51,49 @@ def gap_loss(parameters: Tensor, log_gap: Tensor, log_entry: Tensor, censored: T
     came = torch.logsumexp(density, -1)
     entered = torch.where(log_entry > 0, log_survival(log_entry), 0.0)
     return entered - torch.where(censored, log_survival(log_gap), came)
+
+
+def emotion_loss(logits: Tensor, label: Tensor, kind: str) -> Tensor:
+    """(n,) the sum over emotions of a yes-or-no loss, for logits and labels (n, K).
+
+    `bce` is the cross-entropy; `focal` weighs it by (1 - p)^2 (Lin et al. 2017, "Focal loss for dense object
+    detection"); `asymmetric` weighs easy "no"s by p^2 alone (Ridnik et al. 2021, "Asymmetric loss for multi-label
+    classification"). Raises ValueError for another kind.
+    """
+    each = functional.binary_cross_entropy_with_logits(logits, label, reduction="none")
+    if kind == "bce":
+        return each.sum(-1)
+    chance = logits.detach().sigmoid()
+    missed = label * (1 - chance) + (1 - label) * chance
+    if kind == "focal":
+        return (4.0 * missed.square() * each).sum(-1)
+    if kind == "asymmetric":
+        return ((label + (1 - label) * missed.square().clamp(min=0.05)) * each).sum(-1)
+    raise ValueError(f"emotions: {kind!r} is no loss; allowed are bce, asymmetric, focal.")
+
+
+def readers_loss(logits: Tensor, shares: Tensor, levels: Tensor) -> Tensor:
+    """(n,) how badly logits (n, K) tell the distribution of single ratings, the shares (n, K) of K levels.
+
+    Cross-entropy for the whole, squared errors of the mean and of the spread so that these two, which are what is
+    answered, are told well.
+    """
+    told = logits.softmax(-1)
+    means = [(one * levels).sum(-1) for one in (told, shares)]
+    spreads = [((one * (levels - mean[:, None]).square()).sum(-1) + 1e-4).sqrt()
+               for one, mean in zip((told, shares), means, strict=True)]  # fmt: skip
+    whole = functional.cross_entropy(logits, shares, reduction="none")
+    return whole + 0.5 * (means[0] - means[1]).square() + (spreads[0] - spreads[1]).square()
+
+
+def ordinal_loss(score: Tensor, stars: Tensor, cuts: Tensor) -> Tensor:
+    """(n,) minus the log probability of stars 1..K+1 given scores, for K cuts between them, in order.
+
+    The proportional odds model (McCullagh 1980, "Regression models for ordinal data").
+    """
+    ordered = torch.cat([cuts[:1], cuts[:1] + functional.softplus(cuts[1:] - cuts[:-1]).cumsum(0)])
+    above = torch.sigmoid(1.5 * (score[:, None] - ordered))  # (n, K): chance of more stars than each cut
+    steps = torch.cat([torch.ones_like(above[:, :1]), above, torch.zeros_like(above[:, :1])], 1)
+    chance = steps[:, :-1] - steps[:, 1:]
+    rank = (stars.long() - 1).clamp(0, len(cuts))
+    return -chance.gather(1, rank[:, None])[:, 0].clamp(min=1e-6).log()

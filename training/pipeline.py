@@ -1,7 +1,8 @@
 """The whole run: data, fit, calibrate, measure, gate, bundle, publish. What the data cannot support is not trained.
 
 Parts meet here and nowhere else in training. Nothing is published half-written: a bundle is built in a folder of its
-own, closed by its manifest, moved to versions/ in one step, and only then may become live.
+own, closed by its manifest, moved to versions/ in one step, and only then may become live. A run that was stopped goes
+on where it was (`unfinished.py`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -22,17 +22,20 @@ import numpy as np
 from models.bundle import write_manifest
 from models.journey.event import Micros, format_time
 from models.journey.touchpoint import Catalogue
-from models.measured import Measured
-from training import questions
+from models.measured import Measured, MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
+from training import questions, unfinished
+from training.compute import Compute
 from training.config import ConfigError, TrainConfig
 from training.console import Reporter
-from training.data import TrainingData, load
+from training.data import TrainingData, load, sha256
 from training.errors import TooLittleData
 from training.feedback_labels import NotEnoughLabels
 from training.publish import go_live, store
 from training.questions import Answered, Asked
+from training.served import served_figures
 from training.splits import LogTooShort
 from training.tracking import Run, open_run
+from training.unfinished import Unfinished
 
 Clock: TypeAlias = Callable[[], Micros]
 """Tells the time: a run takes minutes, and the ledger says when a bundle went live, not when training began."""
@@ -64,25 +67,46 @@ class Report:
         }
 
 
-def run(config: TrainConfig, *, clock: Clock, by: str, reporter: Reporter) -> Report:
-    """Train once.
+def run(
+    config: TrainConfig,
+    *,
+    clock: Clock,
+    by: str,
+    reporter: Reporter,
+    resume: Path | None = None,
+    fresh: bool = False,
+) -> Report:
+    """Train once. A run of the same data and settings that was stopped is gone on with, to the same bundle.
 
-    Raises EventLogError, DataError, CatalogueError or ConfigError before anything is written, TrackingError before
-    anything is trained.
+    `resume` names the folder of the unfinished run that this must be; `fresh` begins anew. Raises EventLogError,
+    DataError, CatalogueError, ConfigError or UnfinishedError before anything is written, TrackingError before anything
+    is trained.
     """
     reporter.step("reading")
     catalogue = Catalogue.load(config.catalogue) if config.catalogue else Catalogue.default()
     data = load(
         config.events, config.feedback, config.verdicts, catalogue, config.event_columns, config.feedback_columns
     )  # fmt: skip
+    what = _asked_for(config, data)
     _make_folder(config.out)
+    with unfinished.open_run(config.out, what, resume=resume, fresh=fresh) as site:
+        return _train(config, data, site, clock, by, reporter)
+
+
+def _train(
+    config: TrainConfig, data: TrainingData, site: Unfinished, clock: Clock, by: str, reporter: Reporter
+) -> Report:
     reporter.step("opening MLflow")
     with open_run(config.out, f"train {format_time(clock())}") as diary:
         diary.parameters(config.to_dict())
         diary.table(config.to_dict(), "config.json")
         diary.tags({f"data.{name}.sha256": digest for name, digest in data.digests.items()})
-        with tempfile.TemporaryDirectory(dir=config.out, prefix=".building-") as building:
-            report = _build(config, data, Path(building), clock, by, diary, reporter)
+        if config.forecasts is not None:
+            reporter.step("what was served")
+            served = served_figures(config.forecasts)
+            diary.metrics({"served": served})
+            diary.table(served, "served.json")
+        report = _build(config, data, site, clock, by, diary, reporter)
         diary.tags({"bundle": report.digest, "published": str(report.version is not None), "why": report.why})
     return report
 
@@ -96,13 +120,26 @@ def _make_folder(out: Path) -> None:
         raise ConfigError(f"out {out}: cannot be written to; name another folder")
 
 
+def _asked_for(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
+    """All that the outcome depends on: two runs of which this is the same give the same bundle on one machine."""
+    try:
+        compute = str(Compute.on(config.next_touchpoint.device))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    files = {"events", "feedback", "verdicts", "forecasts", "catalogue", "out", "publish"}
+    return {
+        "settings": {name: value for name, value in config.to_dict().items() if name not in files},
+        "data": dict(data.digests),
+        "catalogue": sha256(config.catalogue) if config.catalogue else "built in",
+        "code": {"sha256": unfinished.code_digest(), "torch": version("torch"), "computes_on": compute},
+    }
+
+
 def _build(
-    config: TrainConfig, data: TrainingData, building: Path, clock: Clock, by: str, diary: Run, reporter: Reporter
+    config: TrainConfig, data: TrainingData, site: Unfinished, clock: Clock, by: str, diary: Run, reporter: Reporter
 ) -> Report:
-    bundle, plots = building / "bundle", building / "plots"
-    bundle.mkdir()
-    plots.mkdir()
-    measured, figures = _answer_all(config, data, bundle, plots, reporter)
+    bundle, plots = site.bundle, site.plots
+    measured, figures = _answer_all(config, data, site, reporter)
     reporter.step("closing the bundle")
     (bundle / "measured.json").write_text(json.dumps(measured.to_dict()) + "\n", "utf-8")
     digest = write_manifest(bundle, _learned_from(config, data), figures, created_at=format_time(clock()))
@@ -120,18 +157,25 @@ def _build(
 
 
 def _answer_all(
-    config: TrainConfig, data: TrainingData, bundle: Path, plots: Path, reporter: Reporter
+    config: TrainConfig, data: TrainingData, site: Unfinished, reporter: Reporter
 ) -> tuple[Measured, dict[str, Any]]:
     rng = np.random.default_rng(config.seed)
-    asked = Asked(config, data, plots, rng, reporter)
-    following = _attempt("next touchpoint", questions.next_touchpoint, asked, bundle / "next_touchpoint")
+    asked = Asked(config, data, site.plots, rng, reporter, site.checkpoints)
+    attempt = partial(_attempt, asked, site)
+    following = attempt(
+        "next touchpoint", questions.next_touchpoint, "next_touchpoint", MeasuredNextTouchpoint.from_dict
+    )
     purchases = {
-        target.name: _attempt(
-            f"purchase: {target.name}", partial(questions.purchase, target), asked, bundle / "purchase" / target.name
+        one.name: attempt(
+            f"purchase: {one.name}",
+            partial(questions.purchase, one),
+            f"purchase/{one.name}",
+            MeasuredPurchase.from_dict,
         )
-        for target in config.targets
+        for one in config.targets
     }
-    feeling = _attempt("feeling", questions.feeling, asked, bundle / "feedback")
+    feeling = attempt("feeling", questions.feeling, "feedback", MeasuredFeeling.from_dict)
+    channel = attempt("preferred channel", questions.preferred_channel, "channel")
     measured = Measured(
         following.measured, {name: one.measured for name, one in purchases.items() if one.measured}, feeling.measured
     )
@@ -139,20 +183,40 @@ def _answer_all(
         "next_touchpoint": following.figures,
         "purchase": {name: one.figures for name, one in purchases.items()},
         "feeling": feeling.figures,
+        "channel": channel.figures,
     }
     return measured, figures
 
 
-def _attempt(name: str, answer: Callable[[Asked, Path], Answered[Any]], asked: Asked, folder: Path) -> Answered[Any]:
-    """Answer a question into its folder of the bundle, or say why the data cannot support it and leave no folder."""
+def _attempt(
+    asked: Asked,
+    site: Unfinished,
+    name: str,
+    answer: Callable[[Asked, Path], Answered[Any]],
+    place: str,
+    measured_of: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> Answered[Any]:
+    """Answer a question into its place in the bundle, or say why the data cannot support it and leave no folder.
+
+    What an earlier process of the same run has answered is taken as it was; `measured_of` reads what it had measured.
+    """
     asked.reporter.step(name)
+    kept, folder = site.answered(place, asked.rng), site.bundle / place
+    if kept is not None:
+        asked.reporter.say("answered before this run was stopped")
+        measured = measured_of(kept["measured"]) if measured_of and kept["measured"] else None
+        return Answered(measured, kept["figures"])
+    shutil.rmtree(folder, ignore_errors=True)  # half of it, where an earlier process was stopped in this question
     try:
         answered = answer(asked, folder)
+        done = Answered(answered.measured, {"status": "trained", **answered.figures})
     except NOT_TRAINED as refusal:
         asked.reporter.say(f"not trained: {refusal}")
         shutil.rmtree(folder, ignore_errors=True)
-        return Answered(None, {"status": "not_trained", "reason": str(refusal)})
-    return Answered(answered.measured, {"status": "trained", **answered.figures})
+        done = Answered(None, {"status": "not_trained", "reason": str(refusal)})
+    told = None if done.measured is None else done.measured.to_dict()
+    site.keep(place, {"measured": told, "figures": done.figures}, asked.rng)
+    return done
 
 
 def gate(figures: dict[str, Any]) -> tuple[bool, str]:

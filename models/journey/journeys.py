@@ -55,6 +55,12 @@ class Journeys:
         """(K,) the channel of each name."""
         return tuple(name.partition(".")[0] for name in self.names)
 
+    @property
+    def last_channels(self) -> tuple[str, ...]:
+        """(C,) the channel of each journey's last touchpoint; empty where there is none."""
+        channels, ends = self.channels, self.starts[1:] - 1
+        return tuple(channels[self.code[end]] if length else "" for end, length in zip(ends, self.lengths, strict=True))
+
     def take(self, rows: Ints) -> Journeys:
         """The journeys of these rows, in this order; a row may come more than once (one per moment asked)."""
         lengths = self.lengths[rows]
@@ -72,22 +78,32 @@ class Journeys:
         starts = np.concatenate([[0], np.cumsum(np.minimum(counts, taken.lengths))]).astype(np.int64)
         return taken._pick(kept, starts, taken.customers)
 
+    def last(self, count: int) -> Journeys:
+        """The last `count` touchpoints of each journey."""
+        within = np.arange(len(self.code), dtype=np.int64) - np.repeat(self.starts[:-1], self.lengths)
+        kept = np.flatnonzero(within >= np.repeat(self.lengths - count, self.lengths))
+        starts = np.concatenate([[0], np.cumsum(np.minimum(count, self.lengths))]).astype(np.int64)
+        return self._pick(kept, starts, self.customers)
+
     def each_without_one(self, most: int) -> Journeys:
-        """One customer's journey as often as it has touchpoints, `most` at most: row i lacks the i-th from the end.
+        """One customer's journey, and again as often as it has touchpoints (`most` at most): row i lacks the i-th from
+        the end, row 0 none.
 
         >>> from models.journey.assembly import journeys_of
         >>> j = journeys_of({"c1": [("web.visit", 10), ("dealer.visit", 20), ("web.visit", 30)]})
-        >>> j.each_without_one(2).occurred_at.tolist()
-        [10, 20, 10, 30]
+        >>> without = j.each_without_one(2)
+        >>> [without.occurred_at[a:b].tolist() for a, b in zip(without.starts[:-1], without.starts[1:])]
+        [[10, 20, 30], [10, 20], [10, 30]]
         """
         if len(self) != 1:
             raise ValueError(f"there are {len(self)} customers; take one of them first")
         length = int(self.lengths[0])
         times = min(length, most)
-        copies = self.take(np.zeros(times, dtype=np.int64))
-        left_out = np.arange(times) * length + length - 1 - np.arange(times)
-        kept = np.delete(np.arange(times * length, dtype=np.int64), left_out)
-        return copies._pick(kept, np.arange(times + 1, dtype=np.int64) * max(0, length - 1), copies.customers)
+        copies = self.take(np.zeros(times + 1, dtype=np.int64))
+        left_out = (np.arange(times) + 2) * length - 1 - np.arange(times)
+        kept = np.delete(np.arange(len(copies.code), dtype=np.int64), left_out)
+        starts = np.cumsum([0, length, *[max(0, length - 1)] * times], dtype=np.int64)
+        return copies._pick(kept, starts, copies.customers)
 
     def seen_at(self, as_of: Ints) -> Journeys:
         """What could be seen at `as_of` (C,): both occurred and known at or before it. Later events change nothing.

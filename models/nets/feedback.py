@@ -1,7 +1,7 @@
 """How do they feel, as a net: a text encoder, mean pooling, and one small head for each thing to be told.
 
-Heads: polarity, emotions, nuance, intensity (its mean and the log of its spread). A head without labels is left out,
-and a text without a label for a head is skipped by weight in the loss. It does not train itself
+Heads: polarity, emotions, nuance, intensity (from the distribution of single readers' answers: its mean and the log of
+its spread). A text without a label for a head is skipped by weight in the loss. It does not train itself
 (`training/feedback.py`) and does not serve (`models/predictors/feedback.py` answers from the exported graph).
 """
 
@@ -90,6 +90,25 @@ class FeelingTargets:
         return FeelingTargets(labels, {name: weight[index] for name, weight in self.weights.items()})
 
 
+class ReadersHead(nn.Module):
+    """How single readers would rate a text: shares of the answers -4..4, told as their mean and their spread in logs.
+
+    Its output is (n, 2). `stretch` widens the spread alone, in logs.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.levels = nn.Linear(width, 9)
+        self.stretch = nn.Parameter(torch.full((1,), 1e-6))  # adding 0 would be optimised away in an exported graph
+        self.register_buffer("answers", torch.arange(-4.0, 5.0), persistent=False)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        shares, answers = self.levels(pooled).softmax(-1), self.get_buffer("answers")
+        mean = (shares * answers).sum(-1, keepdim=True)
+        variance = (shares * (answers - mean).square()).sum(-1, keepdim=True)
+        return torch.cat([mean, 0.5 * torch.log(variance + 1e-4) + self.stretch], dim=-1)
+
+
 class FeedbackNet(nn.Module):
     """Encoder, mean pooling over tokens (Reimers and Gurevych 2019), dropout, one linear head for each of `heads`.
 
@@ -104,13 +123,22 @@ class FeedbackNet(nn.Module):
         self.encoder = encoder
         self.names = tuple(heads)
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(encoder.config.hidden_size, heads[name]) for name in heads})
+        width = encoder.config.hidden_size
+        made = {name: ReadersHead(width) if name == "intensity" else nn.Linear(width, heads[name]) for name in heads}
+        self.heads = nn.ModuleDict(made)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        return self.told(self.dropout(self.pooled(input_ids, attention_mask)))
+
+    def pooled(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(n, d) the mean of the vectors of each text's tokens."""
         hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (n, t, d)
         mask = attention_mask.unsqueeze(-1).to(hidden.dtype)  # (n, t, 1)
-        pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)  # (n, d)
-        pooled = self.dropout(pooled)
+        pooled: Tensor = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)
+        return pooled
+
+    def told(self, pooled: Tensor) -> tuple[Tensor, ...]:
+        """What each head says of pooled vectors (n, d)."""
         return tuple(self.heads[name](pooled) for name in self.names)
 
     def unfreeze(self, layers: int) -> None:

@@ -5,11 +5,10 @@ It loads, predicts, explains and names what should make a person look (`text_fla
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime as ort
@@ -17,21 +16,28 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from models.features.cues import language, lexical_cues
-from models.features.text import MAX_CHARACTERS, encode_texts, load_tokenizer
+from models.features.text import MAX_CHARACTERS, content_hash, encode_texts, load_tokenizer
+from models.predictors.emotions import EMOTIONS, MeasuredEmotions
 from models.predictors.predictor import PredictorError, open_session
+from models.predictors.remembered import Remembered
+
+__all__ = [
+    "EMOTIONS",
+    "HEADS",
+    "NUANCES",
+    "POLARITIES",
+    "FeedbackPredictor",
+    "FeelingPrediction",
+    "text_flags",
+]
 
 FORMAT = 1
 """Version of the folder: feedback.json, feedback.onnx, tokenizer.json. A load refuses any other."""
 
 POLARITIES = ("negative", "neutral", "positive", "mixed")
-EMOTIONS = (
-    "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
-    "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy",
-    "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral",
-)  # fmt: skip
-"""The labels of GoEmotions (Demszky et al. 2020), in its order."""
 NUANCES = ("plain", "mixed", "ironic", "resigned", "grateful_but_hurt", "politely_angry")
 HEADS = ("polarity", "emotions", "nuance", "intensity")
+_WIDTHS = {"polarity": len(POLARITIES), "emotions": len(EMOTIONS), "nuance": len(NUANCES), "intensity": 2}
 INTENSITY_LIMIT = 4.0
 """Intensity runs from -4 (as bad as can be) to 4 (as good as can be)."""
 
@@ -50,7 +56,7 @@ class FeelingPrediction:
 
     Attributes:
         polarity: (n, 4) probabilities in the order of `POLARITIES`, each row summing to 1.
-        emotions: (n, 28) probabilities in the order of `EMOTIONS`, each its own yes or no.
+        emotions: (n, 28) probabilities in the order of `EMOTIONS`, each its own yes or no and calibrated by itself.
         nuance: (n, 6) probabilities in the order of `NUANCES`, each row summing to 1.
         intensity_mean: (n,) on -4..4.
         intensity_spread: (n,) standard deviation to expect among readers; where only weak labels (stars) taught it, the
@@ -58,6 +64,7 @@ class FeelingPrediction:
         truncated: (n,) bool, True where the net did not see the whole text.
         tokens: (n,) int64, how many tokens it saw, special ones included.
         weak_labels: True where stars, not readers, taught it.
+        emotions_felt: (n, 28) bool, which are answered; emotions_possible: (n, 28) bool, which cannot be ruled out.
     """
 
     polarity: NDArray[np.float64]
@@ -68,15 +75,8 @@ class FeelingPrediction:
     truncated: NDArray[np.bool_]
     tokens: NDArray[np.int64]
     weak_labels: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Because:
-    """A word that moved an answer: text[start:end] of the text as it was given, and by how much (in log-odds)."""
-
-    start: int
-    end: int
-    weight: float
+    emotions_felt: NDArray[np.bool_] | None = None
+    emotions_possible: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,14 @@ class FlagThresholds:
     """Probability of the likeliest language from which a text in another one is flagged."""
 
 
+REMEMBERED = 4096
+"""Answers kept by default, for texts that come again: some 300 bytes each."""
+_Row: TypeAlias = tuple[NDArray[np.float32], bool, int]
+"""What the net said of one text: every head's logits in a row, whether it saw all of it, how many tokens it saw."""
+
+
 class FeedbackPredictor:
-    """Answers how texts feel. Safe to share between threads: nothing of it changes after it is loaded.
+    """Answers how texts feel. Safe to share between threads: what changes after it is loaded is what it remembers.
 
     Attributes:
         heads: what was trained, some of `HEADS`.
@@ -105,17 +111,31 @@ class FeedbackPredictor:
         max_tokens: tokens it reads of one text.
     """
 
-    def __init__(self, session: ort.InferenceSession, tokenizer: Tokenizer, description: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        session: ort.InferenceSession,
+        tokenizer: Tokenizer,
+        description: dict[str, Any],
+        remembered: int = REMEMBERED,
+    ) -> None:
         self._session = session
         self._tokenizer = tokenizer
         self.heads: tuple[str, ...] = tuple(description["heads"])
         self.weak_labels = bool(description["weak_labels"])
         self.language = str(description["language"])
         self.max_tokens = int(description["max_tokens"])
+        measured = description.get("emotions")
+        self._emotions = MeasuredEmotions.from_dict(measured) if measured else MeasuredEmotions.nothing()
+        self._remembered = Remembered[_Row](remembered)
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> "FeedbackPredictor":
+    def load(cls, folder: Path, threads: int = 1, remembered: int = REMEMBERED) -> "FeedbackPredictor":
         """Load a folder written by training. It is data only: nothing in it runs.
+
+        Args:
+            folder: feedback.onnx, tokenizer.json, feedback.json.
+            threads: processor threads of one answer.
+            remembered: how many answers are kept for texts that come again; 0 keeps none.
 
         Raises:
             PredictorError: a file is missing or broken, or the format is another version's.
@@ -126,20 +146,33 @@ class FeedbackPredictor:
             _check(description)
             serialised = (folder / "tokenizer.json").read_text(encoding="utf-8")
             tokenizer = load_tokenizer(serialised, int(description["max_tokens"]))
+            return cls(session, tokenizer, description, remembered)
         # What is missing, torn or foreign shows as many kinds of error; the tokenizers library raises bare Exception.
         except Exception as error:
             raise PredictorError(f"{folder.name}/ is no readable feedback predictor: {error}") from error
-        return cls(session, tokenizer, description)
 
-    def predict(self, texts: Sequence[str], batch_size: int = 32) -> FeelingPrediction:
+    def predict(self, texts: Sequence[str], batch_size: int = 32, *, remember: bool = True) -> FeelingPrediction:
         """What each text feels. Texts are batched by length and answered in the order given; none is a batch of none.
 
-        A text alone and in any batch agree to 1e-6 in every probability.
+        A text alone and in any batch agree to 1e-6 in every probability. Without `remember` nothing of them is kept.
         """
+        if not (remember and self._remembered.most):
+            return self._told(self._run(texts, batch_size))
+        keys = [content_hash(text) for text in texts]
+        rows = self._remembered.find(keys)
+        new = [index for index, row in enumerate(rows) if row is None]
+        for index, row in zip(new, self._run([texts[index] for index in new], batch_size), strict=True):
+            rows[index] = row
+        known = [row for row in rows if row is not None]
+        self._remembered.keep([keys[index] for index in new], [known[index] for index in new])
+        return self._told(known)
+
+    def _run(self, texts: Sequence[str], batch_size: int) -> list[_Row]:
+        """Ask the net about each text, in batches of like length."""
         encoded = encode_texts(self._tokenizer, texts)
         tokens = encoded.attention_mask.sum(axis=1)
         order = np.argsort(tokens, kind="stable")
-        parts: list[list[NDArray[np.float32]]] = []
+        found: dict[int, _Row] = {}
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
             width = int(tokens[rows].max())
@@ -147,33 +180,24 @@ class FeedbackPredictor:
                 "input_ids": encoded.input_ids[rows, :width],
                 "attention_mask": encoded.attention_mask[rows, :width],
             }
-            parts.append(self._session.run(list(self.heads), batch))
-        back = np.argsort(order, kind="stable")
-        columns = [np.concatenate(column)[back].astype(np.float64) for column in zip(*parts, strict=True)]
-        outputs = dict(zip(self.heads, columns, strict=False))
-        return replace(_prediction(outputs, self.heads, encoded.truncated, tokens), weak_labels=self.weak_labels)
+            said = np.concatenate(self._session.run(list(self.heads), batch), axis=1)
+            for row, logits in zip(rows.tolist(), said, strict=True):
+                found[row] = logits, bool(encoded.truncated[row]), int(tokens[row])
+        return [found[row] for row in range(len(texts))]
 
-    def explain(self, text: str) -> list[Because]:
-        """The words that moved the answered polarity, in reading order, by leaving out one word at a time.
-
-        The score is the log-odds of the answer. Leaving a word out changes it by d_i; as words work together, the d_i
-        do not sum to anything of meaning, so what is missing to score(text) - score(no words at all) is shared out in
-        proportion to |d_i|. The weights sum to that difference: above 0 speaks for the answer, below 0 against it.
-        Only the first `max_tokens` words can be among them, as the net sees no more. A text without words gives none.
-        """
-        spans = [match.span() for match in re.finditer(r"\S+", text[:MAX_CHARACTERS])][: self.max_tokens]
-        if not spans:
-            return []
-        seen = text[: spans[-1][1]]
-        without = [seen[:start] + " " + seen[end:] for start, end in spans]
-        polarity = self.predict([seen, "", *without]).polarity
-        answered = np.clip(polarity[:, int(polarity[0].argmax())], 1e-9, 1 - 1e-9)
-        score = np.log(answered) - np.log1p(-answered)
-        change = score[0] - score[2:]
-        size = np.abs(change)
-        share = size / size.sum() if size.sum() > 0 else np.full(len(spans), 1 / len(spans))
-        weights = change + (score[0] - score[1] - change.sum()) * share
-        return [Because(start, end, float(weight)) for (start, end), weight in zip(spans, weights, strict=True)]
+    def _told(self, rows: Sequence[_Row]) -> FeelingPrediction:
+        """What the net said of n texts, as probabilities."""
+        widths = [_WIDTHS[name] for name in self.heads]
+        said = np.array([logits for logits, _, _ in rows], dtype=np.float64).reshape(len(rows), sum(widths))
+        logits = dict(zip(self.heads, np.split(said, np.cumsum(widths)[:-1], axis=1), strict=True))
+        truncated = np.array([cut for _, cut, _ in rows], dtype=np.bool_)
+        tokens = np.array([seen for _, _, seen in rows], dtype=np.int64)
+        told = replace(_prediction(logits, truncated, tokens), weak_labels=self.weak_labels)
+        if told.emotions is None:
+            return told
+        emotions = self._emotions.calibrate(told.emotions)
+        felt, possible = self._emotions.felt(emotions), self._emotions.possible(emotions)
+        return replace(told, emotions=emotions, emotions_felt=felt, emotions_possible=possible)
 
 
 def _check(description: Any) -> None:
@@ -195,14 +219,9 @@ def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _prediction(
-    outputs: dict[str, NDArray[np.float64]],
-    heads: tuple[str, ...],
-    truncated: NDArray[np.bool_],
-    tokens: NDArray[np.int64],
+    logits: dict[str, NDArray[np.float64]], truncated: NDArray[np.bool_], tokens: NDArray[np.int64]
 ) -> FeelingPrediction:
-    """Logits as probabilities. `outputs` is empty when there was no text."""
-    widths = {"polarity": len(POLARITIES), "emotions": len(EMOTIONS), "nuance": len(NUANCES), "intensity": 2}
-    logits = {name: outputs.get(name, np.zeros((0, widths[name]))) for name in heads}
+    """Logits as probabilities."""
     emotions, nuance, intensity = logits.get("emotions"), logits.get("nuance"), logits.get("intensity")
     return FeelingPrediction(
         polarity=_softmax(logits["polarity"]),

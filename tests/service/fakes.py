@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from models.bundle import BundleError
+from models.bundle import Bundle, BundleError
 from models.conclude import summarise
-from models.insight import Conclusion, Decision, Insight, ModelVersion, Promise, ReleasePolicy, flags
+from models.insight import Behind, Conclusion, Decision, Insight, ModelVersion, Promise, ReleasePolicy, flags
 from models.journey.assembly import Feedback
 from models.journey.event import SECOND, Micros, format_time, parse_time
 from models.journey.journeys import Ints, Journeys
+from models.journey.target import Target
 from service.access import keys
 from service.app import create_app
 from service.live.bundles import LiveBundles
@@ -28,6 +29,7 @@ from service.state import State
 from service.worker import Worker
 
 NOON = parse_time("2026-11-21T12:00:00Z")
+CAR = Target("car_purchase", ("*.purchase",), 30 * 86_400)
 PROMISE = Promise("selective_risk", {"at_most_wrong": 0.05, "confidence": 0.95}, "all", 812, True)
 
 
@@ -94,10 +96,23 @@ class FakeBundle:
             following = Conclusion("next_touchpoint", Decision.AUTO if last else Decision.ABSTAIN, (), last)
             decision = Decision.REVIEW if feeling.waiting else Decision.AUTO
             about = {"definition": "car_purchase"}
-            purchase = Conclusion("purchase", decision, (), 0.34, {"confidence": 0.8}, about)
+            details = {"interval": [0.2, 0.5], "confidence": 0.7}
+            purchase = Conclusion("purchase", decision, (), 0.34, details, about)
+            behind = Behind(CAR, seen.last_channels[row], ("touchpoints",), (float(end - first),))
             when = int(as_of[row])
-            found.append(Insight(customer, when, model, summaries[row], following, (purchase,), feeling))
+            found.append(Insight(customer, when, model, summaries[row], following, (purchase,), feeling, (behind,)))
         return found
+
+    def explained(
+        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
+    ) -> list[Insight]:
+        counts = journeys.seen_at(as_of).lengths
+        return [
+            replace(one, next_touchpoint=one.next_touchpoint.explained({"because": [], "seen": int(count)}))
+            if one.next_touchpoint.answer is not None
+            else one
+            for one, count in zip(insights, counts, strict=True)
+        ]
 
 
 def load_fake(folder: Path, threads: int) -> FakeBundle:
@@ -154,14 +169,14 @@ class House:
 
 
 @contextmanager
-def open_house(folder: Path, **given: Any) -> Iterator[House]:
+def open_house(folder: Path, load: Callable[[Path, int], Bundle] = load_fake, **given: Any) -> Iterator[House]:
     """Start a service with fakes on `folder`; version 1 is live."""
     mlruns = folder / "mlruns"
     if not (mlruns / "live").exists():
         publish(mlruns, 1, "one")
     settings = Settings(data_dir=folder / "data", mlruns_dir=mlruns, **given)
     clock, ids = FakeClock(), CountingIds()
-    bundles = LiveBundles(mlruns, check_seconds=0, load=load_fake)
+    bundles = LiveBundles(mlruns, check_seconds=0, load=load)
     app = create_app(settings, clock=clock, bundles=bundles, ids=ids)
     with TestClient(app) as client:
         state: State = app.state.service

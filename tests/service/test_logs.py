@@ -160,6 +160,9 @@ class Failing:
     def insights(self, journeys: Journeys, as_of: Ints, *_: object) -> Any:
         raise ValueError(f"cannot conclude {journeys.customers}")
 
+    def explained(self, insights: Sequence[Any], *_: object) -> list[Any]:
+        return list(insights)
+
 
 def test_an_error_that_quotes_a_customer_is_logged_without_its_message(
     house: House, capsys: pytest.CaptureFixture[str]

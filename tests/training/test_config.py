@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from models.journey.target import Target
-from training.config import ConfigError, TrainConfig, parse_columns, parse_horizon, parse_target
+from training.config import ConfigError, TrainConfig, parse_columns, parse_horizon, parse_stack, parse_target
 
 
 def test_every_setting_is_told_in_plain_values() -> None:
@@ -21,7 +21,7 @@ def test_every_setting_is_told_in_plain_values() -> None:
     assert (told["events"], told["feedback"], told["out"]) == ("log.csv", None, "runs")
     assert told["targets"] == [{"name": "purchase", "touchpoints": ["*.purchase"], "horizon_seconds": 7_776_000}]
     assert told["next_touchpoint"]["shape"]["width"] == 64
-    assert told["feeling"]["encoder"] == "all-MiniLM-L6-v2"
+    assert told["feeling"]["encoder"] == "pretrained"
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,11 @@ def test_columns_may_hold_equals_signs_and_spaces() -> None:
         "text": "Review Text",
         "rating": "a=b",
     }
+
+
+def test_whose_answers_stand_beside_behaviour_is_named_or_nobody() -> None:
+    assert parse_stack(["none"]) == ()
+    with pytest.raises(ConfigError, match=r"stack 'oracle'; allowed: next_touchpoint, feeling, or none alone"):
+        parse_stack(["oracle"])
+    with pytest.raises(ConfigError, match="'none'"):
+        parse_stack(["none", "feeling"])

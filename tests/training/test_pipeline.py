@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -181,7 +182,8 @@ def test_too_little_is_said_and_stored_as_not_trained(
     assert reason in report.figures["next_touchpoint"]["reason"]
     assert {one["status"] for one in report.figures["purchase"].values()} == {"not_trained"}
     assert (report.version, report.why) == (None, "nothing could be trained")
-    assert sorted(path.name for path in report.folder.iterdir()) == ["manifest.json", "measured.json"]
+    kept = {path.name for path in report.folder.iterdir()} - {"channel"}  # by what channel people come can be counted
+    assert kept == {"manifest.json", "measured.json"}
     bundle = load_bundle(report.folder)
     assert bundle.next_touchpoint is None
     assert [path.name for path in out.iterdir()] == ["versions"]
@@ -321,3 +323,17 @@ def test_the_diary_takes_any_name_and_any_number_of_settings(
     assert kept.metrics == {"b.0": 1.0, "b.1": 1.0}
     assert [logging.getLogger(name).level for name in ("mlflow", "alembic")] == levels
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_the_service_handed_out_is_in_the_diary_and_teaches_nothing(
+    trained: Trained, tmp_path: Path, shared_store: str
+) -> None:
+    columns = {"definition": "car_purchase", "version": 1, "low": 0.0, "high": 0.5, "channel": "web", "stage": "sale"}
+    rows = [{**columns, "customer_id": f"c{n}", "probability": n / 100, "happened": n % 3 == 0} for n in range(90)]
+    pd.DataFrame(rows).to_parquet(tmp_path / "forecasts.parquet")
+    config = replace(trained.config, forecasts=tmp_path / "forecasts.parquet", out=tmp_path / "out", publish=False)
+    report = _run(config)
+    logged = MlflowClient(tracking_uri=shared_store).get_run(report.run_id).data.metrics
+    assert logged["served.car_purchase.n"] == 90
+    assert logged["served.car_purchase.by.version.1.happened"] == 30
+    assert report.digest == trained.report.digest

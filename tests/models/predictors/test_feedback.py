@@ -147,31 +147,6 @@ def test_empty_and_endless_texts_are_answered(predictor: FeedbackPredictor) -> N
     np.testing.assert_allclose(told.polarity[0], 0.25)
 
 
-def test_the_words_behind_an_answer_are_named_in_the_text_as_it_was_given(predictor: FeedbackPredictor) -> None:
-    text = "  I\u200b  LOVE\n\nthis but hate that, love it"
-    because = predictor.explain(text)
-    said = {text[word.start : word.end]: word.weight for word in because}
-    assert said["LOVE"] > said["this"]
-    assert said["hate"] < said["this"]
-    assert [word.start for word in because] == sorted(word.start for word in because)
-
-
-def test_the_weights_of_words_sum_to_what_all_words_together_change(predictor: FeedbackPredictor) -> None:
-    text = "I love love love it but the seats are fine and I hate the wait"
-    share = predictor.predict([" ".join(text.split()[:12]), ""]).polarity[:, POLARITIES.index("positive")]
-    difference = np.diff(np.log(share / (1 - share))[::-1])[0]
-    assert sum(word.weight for word in predictor.explain(text)) == pytest.approx(difference, abs=1e-6)
-
-
-@pytest.mark.parametrize("text", ["", "   ", "\n"])
-def test_a_text_without_words_has_no_reasons(predictor: FeedbackPredictor, text: str) -> None:
-    assert predictor.explain(text) == []
-
-
-def test_a_very_long_text_is_explained_by_the_words_the_net_sees(predictor: FeedbackPredictor) -> None:
-    assert len(predictor.explain("love " * 200_000)) == 12
-
-
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

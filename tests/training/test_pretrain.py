@@ -1,0 +1,327 @@
+"""Teaching the encoder that is shipped, on a tiny encoder and made-up sets in the layout of the real ones."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import Tensor
+from typer.testing import CliRunner
+
+from models.nets.feedback import EncoderNotFoundError, FeedbackNet, FeelingTargets, load_encoder
+from models.predictors.emotions import EMOTIONS
+from models.predictors.feedback import NUANCES, POLARITIES, FeedbackPredictor
+from tests.tiny_encoder import write_tiny_encoder
+from training.__main__ import app
+from training.adapter import AdapterError, attach, learned, merge, read_adapter, write_adapter
+from training.feedback import FeedbackConfig, build_start, fit_feedback
+from training.feedback_heads import fit_heads, rehearsed
+from training.losses import emotion_loss, ordinal_loss, readers_loss
+from training.nuanced import nuanced_sentences
+from training.pretrain import PretrainConfig, Pretraining
+from training.pretrain_data import PretrainTexts, held, of_emotions, of_ratings, read_pretrain_texts
+from training.pretrained import load_start
+
+GOOD, BAD, PLAIN = ["love", "superb", "friendly"], ["hate", "awful", "rude"], ["parked", "blue", "delivered"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small sets in which one word says the feeling."""
+    folder, rng = tmp_path_factory.mktemp("sets"), np.random.default_rng(0)
+    for name in ("goemotions", "rated_sentences", "clothing_reviews", "sarcasm"):
+        (folder / name).mkdir()
+
+    def said(word: str) -> str:
+        return " ".join(rng.permutation([*rng.choice(["the", "car", "dealer", "was", "today"], 5), word]))
+
+    for part, rows in (("train", 300), ("validation", 80)):
+        emotions = [
+            (str(rng.choice(GOOD)), ["joy"]) if k % 2 else (str(rng.choice(BAD)), ["anger"]) for k in range(rows)
+        ]
+        lines = [json.dumps({"text": said(word), "emotions": names}) for word, names in emotions]
+        (folder / "goemotions" / f"{part}.jsonl").write_text("\n".join(lines) + "\n")
+    for name in ("movies", "news", "tweets"):
+        lines = []
+        for k in range(80):
+            words, centre = ((GOOD, 3), (BAD, -3), (PLAIN, 0))[k % 3]
+            ratings = np.clip(centre + rng.integers(-1, 2, 20), -4, 4).tolist()
+            lines.append(json.dumps({"id": f"{k // 2}_{k}", "text": said(str(rng.choice(words))), "ratings": ratings}))
+        (folder / "rated_sentences" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+    with (folder / "clothing_reviews" / "train.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["Clothing ID", "Title", "Review Text", "Rating"])
+        for k in range(60):
+            stars = 1 + k % 5
+            table.writerow([k % 7, "" if k % 3 else "so", said(str(rng.choice(GOOD if stars > 3 else BAD))), stars])
+    with (folder / "sarcasm" / "train.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["tweet", "sarcastic", "rephrase"])
+        for k in range(60):
+            table.writerow([said("yet" if k % 3 == 0 else "it"), int(k % 3 == 0), said("it") if k % 3 == 0 else ""])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    words = [*GOOD, *BAD, *PLAIN, "the", "car", "dealer", "was", "today", "it", "yet", "so"]
+    return write_tiny_encoder(tmp_path_factory.mktemp("tiny"), words)
+
+
+@pytest.fixture(scope="module")
+def config(encoder: str) -> PretrainConfig:
+    return PretrainConfig(
+        encoder, rank=4, max_tokens=16, epochs=2, batch_size=16, learning_rate=4e-3, head_learning_rate=1e-2, threads=1
+    )
+
+
+@pytest.fixture(scope="module")
+def texts(data: Path) -> PretrainTexts:
+    return read_pretrain_texts(data, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def pretrained(texts: PretrainTexts, config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that an operator could name as encoder."""
+    out = tmp_path_factory.mktemp("pretrained")
+    few = texts.rows(np.flatnonzero(texts.source != "own"))
+    fit = Pretraining(few, dataclasses.replace(config, epochs=8), out / "unfinished", lambda line: None)
+    fit.run()
+    write_adapter(out, fit.tensors(), {"encoder": config.encoder})
+    return out
+
+
+@pytest.fixture(scope="module")
+def served(pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> FeedbackPredictor:
+    """What was pretrained, as it serves."""
+    folder = tmp_path_factory.mktemp("served") / "reader"
+    assert build_start(str(pretrained), folder, max_tokens=16).mean_cosine >= 0.99
+    return FeedbackPredictor.load(folder)
+
+
+def test_no_text_that_teaches_is_held_out(texts: PretrainTexts) -> None:
+    taught = {text for text, held in zip(texts.texts, texts.held_out, strict=True) if not held}
+    assert texts.held_out.any()
+    assert not taught & {texts.texts[row] for row in np.flatnonzero(texts.held_out)}
+    assert not texts.held_out[texts.source == "own"].any()
+
+
+def test_news_are_held_out_by_document(data: Path) -> None:
+    rows = [json.loads(line) for line in (data / "rated_sentences" / "news.jsonl").read_text().splitlines()]
+    documents = [row["id"].split("_")[0] for row in rows]
+    out = {document: held(f"news {document}", 0.1) for document in documents}
+    assert any(out.values())
+    texts = read_pretrain_texts(data, np.random.default_rng(0))
+    news = {text for text, source, keeps in zip(texts.texts, texts.source, texts.held_out, strict=True)
+            if source == "news" and not keeps}  # fmt: skip
+    assert news == {row["text"] for row, document in zip(rows, documents, strict=True) if not out[document]}
+
+
+def test_every_label_has_its_width_and_every_text_a_label(texts: PretrainTexts) -> None:
+    weights = np.stack(list(texts.weights.values()))
+    assert (weights.max(axis=0) > 0).all()
+    np.testing.assert_allclose(texts.labels["readers"][texts.weights["readers"] > 0].sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(texts.labels["polarity"][texts.weights["polarity"] > 0].sum(axis=1), 1, atol=1e-6)
+
+
+def test_readers_who_split_make_a_text_mixed_and_readers_who_shrug_make_it_neutral() -> None:
+    split = of_ratings(np.array([-3.0, -2.0, 2.0, 3.0] * 5))["polarity"][0]
+    shrugged = of_ratings(np.zeros(20))["polarity"][0]
+    assert POLARITIES[int(np.argmax(split))] == "mixed"
+    assert POLARITIES[int(np.argmax(shrugged))] == "neutral"
+
+
+def test_emotions_of_both_kinds_make_a_text_mixed() -> None:
+    assert of_emotions(["joy", "sadness"])["polarity"][0][POLARITIES.index("mixed")] == 1.0
+
+
+def test_own_sentences_fill_every_slot_and_cover_every_nuance() -> None:
+    said = nuanced_sentences(3, np.random.default_rng(1))
+    assert not any("{" in one.text or "}" in one.text for one in said)
+    assert {one.nuance for one in said} == set(NUANCES)
+    assert {one.polarity for one in said} == set(POLARITIES)
+    assert all(-4 <= one.intensity <= 4 for one in said)
+
+
+def test_a_stopped_run_goes_on_to_the_same_bits(texts: PretrainTexts, config: PretrainConfig, tmp_path: Path) -> None:
+    few = texts.fewer(120, np.random.default_rng(0))
+    whole = Pretraining(few, config, tmp_path / "whole", lambda line: None)
+    whole.run()
+    first = Pretraining(few, config, tmp_path / "parts", lambda line: None)
+    first._one_pass(0)  # as the first half of a run does, then the state is kept
+    first.losses.append(0.0)
+    first._keep()
+    told: list[str] = []
+    second = Pretraining(few, config, tmp_path / "parts", told.append)
+    second.run()
+    assert told[0] == "going on after epoch 1"
+    for name, tensor in whole.tensors().items():
+        assert torch.equal(tensor, second.tensors()[name]), name
+
+
+def test_an_adapter_merged_into_a_plain_encoder_answers_as_the_adapted_one(encoder: str, tmp_path: Path) -> None:
+    model = attach(load_encoder(encoder)[0], rank=3, layers="all-linear", bfloat16=False)
+    model.train(False)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+    plain = load_encoder(encoder)[0]
+    plain.train(False)
+    write_adapter(tmp_path, learned(model), {"encoder": encoder})
+    merge(plain, read_adapter(tmp_path)[0])
+    ids = torch.randint(4, 12, (2, 7))
+    with torch.inference_mode():
+        one, other = (
+            net(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state for net in (model, plain)
+        )
+    assert float((one - other).abs().max()) < 0.02  # kept in float16
+
+
+def test_an_adapter_of_another_encoder_is_refused(encoder: str) -> None:
+    with pytest.raises(AdapterError, match="does not have"):
+        merge(load_encoder(encoder)[0], {"nowhere.lora_A": torch.zeros(1, 2), "nowhere.lora_B": torch.zeros(2, 1)})
+
+
+def test_a_folder_without_an_adapter_says_so(tmp_path: Path) -> None:
+    with pytest.raises(AdapterError, match="no readable adapter"):
+        read_adapter(tmp_path)
+
+
+def test_what_was_taught_is_answered_without_labels_of_ones_own(served: FeedbackPredictor) -> None:
+    told = served.predict(["the car was superb", "the dealer was rude"])
+    assert [POLARITIES[code] for code in told.polarity.argmax(axis=1)] == ["positive", "negative"]
+    assert told.emotions is not None
+    assert told.intensity_mean is not None
+    assert told.emotions[0, EMOTIONS.index("joy")] > told.emotions[1, EMOTIONS.index("joy")]
+    assert told.intensity_mean[0] > 1 > -1 > told.intensity_mean[1]
+
+
+def test_a_bare_encoder_cannot_be_built_without_labels(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(EncoderNotFoundError, match="was not taught feelings"):
+        build_start(encoder, tmp_path / "served")
+
+
+def test_labels_of_ones_own_teach_the_heads_and_keep_the_others_as_they_were(
+    pretrained: Path, served: FeedbackPredictor, tmp_path: Path
+) -> None:
+    frame = pd.DataFrame({
+        "text": [f"{word} {k}" for k in range(30) for word in ("parked it", "blue so", "superb today")],
+        "polarity": ["negative", "positive", "positive"] * 30,
+    })  # fmt: skip
+    config = FeedbackConfig(encoder=str(pretrained), max_tokens=16, threads=1)
+    fitted = fit_feedback(frame, config, tmp_path / "own")
+    assert (fitted.learned, fitted.epochs) == (("polarity",), ())
+    assert fitted.heads == ("polarity", "emotions", "nuance", "intensity")
+    assert fitted.spring is not None
+    assert math.isfinite(fitted.spring)
+    told = FeedbackPredictor.load(fitted.folder).predict(["parked it 3", "the car was superb"])
+    assert [POLARITIES[code] for code in told.polarity.argmax(axis=1)] == ["negative", "positive"]
+    before = served.predict(["parked it 3", "the car was superb"])
+    assert told.emotions is not None
+    assert before.emotions is not None
+    np.testing.assert_allclose(told.emotions, before.emotions, atol=1e-5)
+
+
+def _vectors(encoder: str, rng: np.random.Generator, wanted: Tensor) -> tuple[FeedbackNet, Tensor, FeelingTargets]:
+    """A net whose polarity head is all zero but for `wanted`, vectors, and labels that follow it."""
+    net = FeedbackNet(load_encoder(encoder)[0], {"polarity": 4})
+    pooled = torch.from_numpy(rng.normal(size=(400, 32))).float()
+    with torch.no_grad():
+        net.heads["polarity"].get_parameter("weight").copy_(wanted)
+        net.heads["polarity"].get_parameter("bias").zero_()
+        chance = net.told(pooled)[0].softmax(-1).numpy()
+    codes = [int(rng.choice(4, p=row / row.sum())) for row in chance.astype(np.float64)]
+    return net, pooled, FeelingTargets({"polarity": torch.eye(4)[codes]}, {"polarity": torch.ones(400)})
+
+
+def test_heads_stay_as_they_were_where_labels_say_nothing_new(encoder: str) -> None:
+    rng = np.random.default_rng(0)
+    net, pooled, targets = _vectors(encoder, rng, torch.eye(4, 32))
+    before = net.heads["polarity"].get_parameter("weight").detach().clone()
+    fit = fit_heads(net, pooled, targets, rng, rehearsed(net, pooled[:50], ("polarity",)))
+    assert fit.spring >= 30
+    assert float((net.heads["polarity"].get_parameter("weight").detach() - before).abs().max()) < 0.3
+
+
+def test_heads_follow_labels_that_contradict_what_they_knew(encoder: str) -> None:
+    rng = np.random.default_rng(0)
+    net, pooled, targets = _vectors(encoder, rng, 2 * torch.eye(4, 32))
+    with torch.no_grad():
+        net.heads["polarity"].get_parameter("weight").copy_(-2 * torch.eye(4, 32))
+    fit = fit_heads(net, pooled, targets, rng, rehearsed(net, pooled[:50], ("polarity",)))
+    assert fit.spring < 300
+    assert fit.losses[fit.spring] < fit.losses[math.inf]
+
+
+def test_a_start_carries_heads_that_the_net_takes(pretrained: Path) -> None:
+    start = load_start(str(pretrained))
+    net = FeedbackNet(start.encoder, {"polarity": 4, "emotions": 28, "nuance": 6, "intensity": 2})
+    missing = net.heads.load_state_dict(start.heads, strict=False)
+    assert missing.missing_keys == ["intensity.stretch"]
+    assert not missing.unexpected_keys
+
+
+def test_the_command_writes_an_adapter_with_its_figures(data: Path, encoder: str, tmp_path: Path) -> None:
+    out = tmp_path / "taught"
+    asked = [
+        "pretrain",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        "--encoder",
+        encoder,
+        "--rank",
+        "2",
+        "--epochs",
+        "1",
+        "--texts",
+        "300",
+    ]
+    done = CliRunner().invoke(app, [*asked, "--threads", "1"])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((out / "figures.json").read_text())
+    assert figures["int8"]["mean_cosine"] >= 0.99
+    assert {"emotions", "movies", "news", "tweets", "rated", "clothing", "sarcasm"} <= set(figures)
+    described = json.loads((out / "adapter.json").read_text())
+    assert described["measured"]["emotions"]["names"] == list(EMOTIONS)
+    assert (out / "adapter.safetensors").stat().st_size < 5_000_000
+
+
+def test_a_missing_set_is_refused_in_one_line(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["pretrain", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 2
+    assert "goemotions" in done.output
+
+
+@pytest.mark.parametrize("kind", ["bce", "focal", "asymmetric"])
+def test_a_right_emotion_costs_less_than_a_wrong_one(kind: str) -> None:
+    label = torch.tensor([[1.0, 0.0]])
+    right, wrong = (emotion_loss(torch.tensor([logits]), label, kind) for logits in ([3.0, -3.0], [-3.0, 3.0]))
+    assert float(right) < float(wrong)
+
+
+def test_an_unknown_loss_of_emotions_is_named() -> None:
+    with pytest.raises(ValueError, match="allowed are bce, asymmetric, focal"):
+        emotion_loss(torch.zeros(1, 2), torch.zeros(1, 2), "hinge")
+
+
+def test_readers_loss_is_least_where_the_distribution_is_told() -> None:
+    levels, shares = torch.arange(-1.0, 2.0), torch.tensor([[0.2, 0.3, 0.5]])
+    told = readers_loss(shares.log(), shares, levels)
+    assert float(told) < float(readers_loss(torch.zeros(1, 3), shares, levels))
+
+
+def test_more_stars_are_likelier_for_a_higher_score() -> None:
+    cuts, five = torch.tensor([-2.0, -0.7, 0.3, 1.3]), torch.tensor([5.0])
+    low, high = (float(ordinal_loss(torch.tensor([score]), five, cuts)) for score in (-2.0, 3.0))
+    assert high < low
+    chances = [math.exp(-float(ordinal_loss(torch.tensor([0.4]), torch.tensor([float(k)]), cuts))) for k in range(1, 6)]
+    assert sum(chances) == pytest.approx(1, abs=1e-4)
