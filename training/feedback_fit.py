@@ -27,6 +27,8 @@ from training.pretrained import PRETRAINED, load_start
 from training.quantise import POOLED, Feed
 
 WIDTHS = {"polarity": len(POLARITIES), "emotions": len(EMOTIONS), "nuance": len(NUANCES), "intensity": 2}
+LAYERS_FROM = 1_500
+"""From so many texts the layers of an encoder that was taught feelings learn too: fewer would make it forget."""
 _LEAST_VALIDATION = 20
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +43,7 @@ class FeedbackConfig:
         encoder: `pretrained` (the adapter and heads that come with the product), a folder that `pretrain` wrote,
             `all-MiniLM-L6-v2`, a folder with a transformers encoder, or a name on a model hub.
         unfrozen_layers: top transformer layers that learn; 0 fits the heads alone, more than there are fits them all,
-            None fits the heads of an encoder that was taught feelings and all layers of a bare one.
+            None fits all, but of an encoder that was taught feelings the heads alone below `LAYERS_FROM` texts.
         max_tokens: tokens read of one text, 8..512; what comes after is not seen.
         max_texts: texts used at most; a random sample of them where there are more.
         epochs: passes over the texts where layers learn, 1..50; the one with the lowest validation loss of polarity is
@@ -123,8 +125,11 @@ class FeedbackFit:
         names = [name for name in HEADS if name in self.learned or name in known]
         self.net = FeedbackNet(self.start.encoder, {name: WIDTHS[name] for name in names})
         self.net.heads.load_state_dict(self.start.heads, strict=False)
-        layers = config.unfrozen_layers if config.unfrozen_layers is not None else 0 if known else 1_000
+        few = bool(known) and len(labels.texts) < LAYERS_FROM
+        layers = config.unfrozen_layers if config.unfrozen_layers is not None else 0 if few else 1_000
         self.frozen = layers == 0
+        if not self.frozen:  # on a processor the backward pass of fused attention takes several times as long
+            self.start.encoder.set_attn_implementation("eager")
         self.net.unfreeze(layers)
         encoded = encode_texts(load_tokenizer(self.start.tokenizer, config.max_tokens), labels.texts)
         self.ids, self.mask = torch.from_numpy(encoded.input_ids), torch.from_numpy(encoded.attention_mask)
