@@ -29,6 +29,7 @@ from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
 from models.predictors.stacking import FEELING, NEXT_TOUCHPOINT
 from training import calibrate, evaluate, plots
+from training.behaviour.suite import rates, reader_of, run_suite
 from training.bgnbd import repeat_buying
 from training.channel import fit_channels
 from training.config import TrainConfig
@@ -222,6 +223,8 @@ def feeling(asking: Asked, folder: Path) -> Answered[MeasuredFeeling]:
     correct = found.polarity.argmax(axis=1) == label
     plots.reliability(asking.pictures / "feeling.png", "Feeling", found.score, correct)
     plots.beside_baselines(asking.pictures / "feeling_baselines.png", "Feeling", figures)
+    if predictor.language == "en":
+        figures |= {"behaviour": rates(run_suite(reader_of(predictor)))}
     return Answered(measured, figures)
 
 

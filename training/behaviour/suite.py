@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.confidence.binomial import clopper_pearson
-from models.predictors.feedback import POLARITIES
+from models.predictors.feedback import POLARITIES, FeedbackPredictor, text_flags
 
 SUITE = Path(__file__).with_name("suite.toml")
 SIDE_EPSILON = 0.05
@@ -79,6 +79,26 @@ def run_suite(read: Reader) -> list[Passed]:
     found = [_capability(one, read) for one in suite["capability"]]
     found += [_stronger(one, read) for one in suite["stronger"]]
     return found + [_swap(one, read) for one in suite["swap"]]
+
+
+def reader_of(predictor: FeedbackPredictor) -> Reader:
+    """How a predictor that was taught intensity reads."""
+
+    def read(texts: Sequence[str]) -> Read:
+        found = predictor.predict(list(texts))
+        flagged = [bool(codes) for codes in text_flags(found, list(texts), expected_language=predictor.language)]
+        intensity = found.intensity_mean if found.intensity_mean is not None else np.zeros(len(texts))
+        return Read(found.polarity.argmax(axis=1).astype(np.int64), intensity, np.array(flagged, dtype=np.bool_))
+
+    return read
+
+
+def rates(found: Sequence[Passed]) -> dict[str, dict[str, Any]]:
+    """By capability, for a report: of how many cases what share passed, and whether that reaches the floor."""
+    return {
+        one.name: {"n": one.n, "rate": round(one.rate, 4), "floor": one.floor, "holds": one.holds, "caught": one.caught}
+        for one in found
+    }
 
 
 def accepted(capability: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:

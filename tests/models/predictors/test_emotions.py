@@ -1,4 +1,4 @@
-"""Emotions: calibrated each by itself, answered from its own threshold, not ruled out lightly; answers are remembered."""
+"""Emotions: calibrated each by itself, answered from its own threshold, not ruled out lightly; answers are kept."""
 
 from __future__ import annotations
 
