@@ -1,4 +1,4 @@
-"""The reader of feelings that comes with the product passes every capability of the suite, in the form that is served."""
+"""The reader of feelings that comes with the product reaches every floor of the suite, in the form that is served."""
 
 from pathlib import Path
 
