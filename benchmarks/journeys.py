@@ -36,7 +36,7 @@ from training.simulator.process import draw
 
 CALENDAR_DAYS = 730
 CUSTOMERS_A_DRAW = 50_000
-AT_ONCE = 20_000
+AT_ONCE = 5_000
 NOTES = (
     "Touchpoints of the simulator's car dealer in the order in which they came in, with texts as ids and names.",
     "To assemble is to number customers and touchpoints, to order them by customer and time, and to say where each",

@@ -217,6 +217,11 @@ class LoadedBundle:
         prediction, names = said.following.prediction, predictor.vocabulary.touchpoints
         return conclude_next_touchpoints(prediction, names, seen, predictor.horizon_seconds, measured, policy)
 
+    def _no_purchase(self, target: Target) -> Conclusion:
+        """Of a target that could not be learned: how often it follows, if that was counted, and nothing else."""
+        rate = self.manifest["learned_from"].get("base_rates", {}).get(target.name)
+        return not_trained("purchase", purchase_about(target, rate), interval=[0.0, 1.0], confidence=0.0)
+
     def _base_rates(self) -> list[dict[str, Any]]:
         counts: Mapping[str, int] = self.manifest["learned_from"]["touchpoint_counts"]
         return NoBundle(counts).base_rates()
@@ -230,7 +235,7 @@ class LoadedBundle:
         for name, target in self.targets.items():
             predictor, measured = self.purchase.get(name), (self.measured.purchase or {}).get(name)
             if predictor is None or measured is None:
-                by_target.append([not_trained("purchase", purchase_about(target, None))] * len(seen))
+                by_target.append([self._no_purchase(target)] * len(seen))
                 continue
             features = predictor.features(seen, as_of, said)
             raw = predictor.predict_from(features, seen)

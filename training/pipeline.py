@@ -259,6 +259,7 @@ def _learned_from(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
         "texts": 0 if data.feedback is None else len(data.feedback),
         "verdicts": data.verdicts_used,
         "targets": [target.to_dict() for target in config.targets],
+        "base_rates": {} if journeys is None else questions.base_rates(config.targets, journeys, config.seed),
         "seed": config.seed,
         "code_version": version("journey-insight"),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from models.features.sequence import encode_sequences
 from models.features.vocabulary import Vocabulary
-from models.insight import ReleasePolicy
-from models.journey.event import Micros
+from models.insight import ReleasePolicy, probability
+from models.journey.event import SECOND, Micros
 from models.journey.journeys import Journeys
 from models.journey.target import Target
 from models.measured import MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
@@ -36,6 +37,7 @@ from training.config import TrainConfig
 from training.console import Reporter
 from training.data import TrainingData, labelled
 from training.errors import TooLittleData
+from training.examples import landmarks
 from training.feedback import fit_feedback
 from training.feedback_baseline import fit_tfidf_baseline
 from training.feedback_labels import NotEnoughLabels
@@ -192,6 +194,21 @@ def _ask(
     if len(kept) == len(asked.customer):
         return asked
     return evaluate.AskedLandmarks(asked.seen.take(kept), asked.as_of[kept], asked.happened[kept], asked.customer[kept])
+
+
+def base_rates(targets: Sequence[Target], journeys: Journeys, seed: int) -> dict[str, float | None]:
+    """How often each target follows a random moment of a customer: all that can be told where nothing was learned.
+
+    None where no moment is followed for the whole horizon.
+    """
+    end = int(journeys.occurred_at.max(initial=0))
+    found: dict[str, float | None] = {}
+    for target in targets:
+        until = end - target.horizon_seconds * SECOND + 1
+        rows, as_of = landmarks(journeys, 0, until, np.random.default_rng(seed))
+        came = target.outcome(journeys.take(rows), as_of, end)
+        found[target.name] = probability(float(came.mean())) if len(rows) else None
+    return found
 
 
 def feeling(asking: Asked, folder: Path) -> Answered[MeasuredFeeling]:

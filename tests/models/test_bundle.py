@@ -231,7 +231,10 @@ def test_a_target_that_was_not_trained_abstains_in_its_place(bundle: LoadedBundl
     found = bundle.insights(journeys.take(np.array([0])), _moments(journeys)[:1], [None], MODEL, POLICY)[0]
     named = {one.about["definition"]: one for one in found.purchase}
     assert list(named) == ["car_purchase", "web_visit"]
-    assert [flag.code for flag in named["car_purchase"].flags] == ["not_trained"]
+    untrained = named["car_purchase"]
+    assert [flag.code for flag in untrained.flags] == ["not_trained"]
+    assert 0 <= untrained.about["base_rate"] < 0.2, "how often it was seen to follow is known all the same"
+    assert untrained.details["interval"] == [0.0, 1.0]
 
 
 def test_without_a_bundle_everything_abstains_and_base_rates_are_told() -> None:
