@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from models.features.text import encode_texts, load_tokenizer
 from models.nets.feedback import MINILM, load_encoder
 from training.adapter import attach, learned
+from training.loop import torch_threads
 from training.losses import emotion_loss, ordinal_loss, readers_loss
 from training.pretrain_data import LEVELS, WIDTHS, PretrainTexts
 
@@ -147,16 +148,11 @@ class Pretraining:
 
     def run(self) -> None:
         """All epochs that are still to do."""
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.config.threads)
-        try:
-            self._resume()
-            with torch.random.fork_rng(devices=[]):
-                for epoch in range(len(self.losses), self.config.epochs):
-                    self.losses.append(self._one_pass(epoch))
-                    self._keep()
-        finally:
-            torch.set_num_threads(before)
+        self._resume()
+        with torch_threads(self.config.threads), torch.random.fork_rng(devices=[]):
+            for epoch in range(len(self.losses), self.config.epochs):
+                self.losses.append(self._one_pass(epoch))
+                self._keep()
         self.net.eval()
 
     def _one_pass(self, epoch: int) -> float:
