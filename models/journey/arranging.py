@@ -60,17 +60,16 @@ def arranged(rows: Rows, stages: Mapping[str, str]) -> Journeys:
 def _numbered(texts: pa.Array) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     """The number of each text (N,) among those that occur, and these in order."""
     encoded = texts.dictionary_encode()
-    found = encoded.dictionary.to_pylist()
-    order = sorted(range(len(found)), key=found.__getitem__)
-    rank = np.empty(len(found), dtype=np.int32)
-    rank[order] = np.arange(len(found), dtype=np.int32)
+    order = pc.sort_indices(encoded.dictionary)  # by UTF-8, which is the order of Python's texts
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order.to_numpy()] = np.arange(len(order), dtype=np.int32)
     numbers = encoded.indices.to_numpy(zero_copy_only=False)
-    return rank[numbers] if len(numbers) else np.empty(0, dtype=np.int32), tuple(found[i] for i in order)
+    return rank[numbers], tuple(encoded.dictionary.take(order).to_pylist())
 
 
 def _ordered(owner: NDArray[np.int32], rows: Rows) -> Ints:
     """By owner and time; only where both are equal does anything else decide, which is seldom."""
-    order = np.lexsort((rows.occurred_at, owner))
+    order = _by_owner(owner, rows.occurred_at)
     at, whose = rows.occurred_at[order], owner[order]
     tied = (at[1:] == at[:-1]) & (whose[1:] == whose[:-1])
     if not tied.any():
@@ -80,3 +79,15 @@ def _ordered(owner: NDArray[np.int32], rows: Rows) -> Ints:
     ids = pc.rank(rows.message_id.take(pa.array(some)), tiebreaker="dense").to_numpy().astype(np.int64)
     order[in_tie] = some[np.lexsort((ids, rows.known_at[some], rows.occurred_at[some], owner[some]))]
     return order
+
+
+def _by_owner(owner: NDArray[np.int32], at: Ints) -> Ints:
+    """The order by owner, then by time. Owner and place in time are one number, and numbers sort much faster than rows;
+    a log that came in order is in order of time already."""
+    n = len(at)
+    in_time = np.arange(n) if n < 2 or bool((at[1:] >= at[:-1]).all()) else np.argsort(at)
+    bits = n.bit_length()
+    keys = (owner[in_time].astype(np.int64) << bits) | np.arange(n)
+    keys.sort()
+    keys &= (1 << bits) - 1
+    return np.asarray(in_time[keys], dtype=np.int64)
