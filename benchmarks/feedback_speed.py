@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -62,7 +63,9 @@ def readers(scratch: Path) -> tuple[dict[str, Answer], FeedbackPredictor, Any]:
     export_feedback(net, scratch / "whole.onnx")
     quant_pre_process(str(scratch / "whole.onnx"), str(scratch / "prepared.onnx"), skip_symbolic_shape=True)
     logging.getLogger().setLevel(logging.ERROR)
-    quantize_dynamic(str(scratch / "prepared.onnx"), str(scratch / "dynamic.onnx"), weight_type=QuantType.QInt8)
+    prepared = onnx.load(str(scratch / "prepared.onnx"))
+    del prepared.graph.value_info[:]  # shapes from before the quantiser turns weights round, which it then minds
+    quantize_dynamic(prepared, str(scratch / "dynamic.onnx"), weight_type=QuantType.QInt8)
     ours, dynamic = (open_session(file, 1) for file in (scratch / "ours" / "feedback.onnx", scratch / "dynamic.onnx"))
 
     def by_torch(one: Feed) -> Any:
