@@ -43,6 +43,7 @@ _STEP = 0.04
 _LOG_ODDS = np.arange(-16.0, 16.0 + _STEP / 2, _STEP)
 _LOG_SHARE, _LOG_REST = -np.log1p(np.exp(-_LOG_ODDS)), -np.log1p(np.exp(_LOG_ODDS))
 _LOG_AMOUNT = np.arange(-12.0, 12.0, _STEP / 2)
+_FAR, _WEIGHT = np.polynomial.laguerre.laggauss(48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,14 @@ def _highest(log_density: Floats, left: Floats, right: Floats, step: float, aske
         by_mass = (pieces[i] * (others[1:] + others[:-1])).sum() / 2
         inside = (2 * by_density + by_mass) / 3  # their leading errors are as 1 to -2, and cancel
         outside = before[i] * others[0] * left[i] / left.sum()
-        above = np.delete((1 - below[:, -1]) * right[i] / (right[i] + right), i)
-        outside += after[i] * (1 - above).prod()
+        outside += after[i] * _highest_beyond(np.delete(1 - below[:, -1], i), np.delete(right, i) / right[i])
         found.append(float((inside + outside) / total[i, 0]))
     return tuple(found)
+
+
+def _highest_beyond(there: Floats, steeper: Floats) -> float:
+    """How probable it is that one beyond the right end of the grid is the highest: each of the others is beyond it too
+    with probability `there`, and falls off so many times `steeper`. By Gauss and Laguerre, over how far out it lies.
+    """
+    ahead = there[:, None] * np.exp(-steeper[:, None] * _FAR)
+    return float((1 - ahead).prod(axis=0) @ _WEIGHT)

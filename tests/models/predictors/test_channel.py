@@ -109,18 +109,14 @@ def test_absence_is_told_with_its_reason() -> None:
     assert silent.to_dict() == {"basis": None, "confidence": None, "reason": "never_answered", "channels": []}
 
 
-QUADRATURE = 2e-3
-"""As near as sums on a grid come, at shapes with almost all their mass at the ends."""
-
-
 @given(st.lists(st.tuples(st.floats(0.02, 60), st.floats(0.02, 60)), min_size=2, max_size=6))
 def test_chances_of_being_the_highest_rate_add_up_to_one(shapes: list[tuple[float, float]]) -> None:
-    assert sum(highest_rate(tuple(shapes), tuple(range(len(shapes))))) == pytest.approx(1, abs=QUADRATURE)
+    assert sum(highest_rate(tuple(shapes), tuple(range(len(shapes))))) == pytest.approx(1, abs=2e-4)
 
 
 @given(st.lists(st.floats(0.02, 400), min_size=2, max_size=8))
 def test_chances_of_being_the_largest_share_add_up_to_one(weights: list[float]) -> None:
-    assert sum(largest_share(tuple(weights), i) for i in range(len(weights))) == pytest.approx(1, abs=QUADRATURE)
+    assert sum(largest_share(tuple(weights), i) for i in range(len(weights))) == pytest.approx(1, abs=2e-4)
 
 
 def test_chances_are_those_of_a_million_draws() -> None:
@@ -128,11 +124,11 @@ def test_chances_are_those_of_a_million_draws() -> None:
     shapes = ((0.05, 3.0), (2.3, 97.0), (2.5, 1.6), (4.0, 8.0), (300.0, 400.0))
     drawn = np.stack([rng.beta(a, b, 1_000_000) for a, b in shapes]).argmax(axis=0)
     shares = np.bincount(drawn, minlength=len(shapes)) / 1e6
-    assert highest_rate(shapes, (0, 1, 2, 3, 4)) == pytest.approx(shares, abs=QUADRATURE)
+    assert highest_rate(shapes, (0, 1, 2, 3, 4)) == pytest.approx(shares, abs=2e-3)
     weights = (0.05, 0.4, 3.0, 7.0, 6.5)
     drawn = np.stack([rng.gamma(one, size=1_000_000) for one in weights]).argmax(axis=0)
     shares = np.bincount(drawn, minlength=len(weights)) / 1e6
-    assert [largest_share(weights, i) for i in range(5)] == pytest.approx(shares, abs=QUADRATURE)
+    assert [largest_share(weights, i) for i in range(5)] == pytest.approx(shares, abs=2e-3)
 
 
 def test_one_customer_is_told_the_same_alone_and_in_a_batch() -> None:
