@@ -25,7 +25,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from benchmarks.report import about, of_run, options, table, write
 from models.features.text import encode_texts, load_tokenizer
 from models.nets.feedback import FeedbackNet
-from models.predictors.feedback import FeedbackPredictor
+from models.predictors.feedback import POOLED, FeedbackPredictor
 from models.predictors.predictor import open_session
 from training.feedback import build_start
 from training.feedback_export import export_feedback
@@ -33,7 +33,7 @@ from training.feedback_fit import WIDTHS
 from training.loop import torch_threads
 from training.nuanced import nuanced_sentences
 from training.pretrained import PRETRAINED, load_start
-from training.quantise import POOLED, Feed
+from training.quantise import Feed
 
 TOKENS, BATCH, ROUNDS = 40, 32, 15
 NOTES = (

@@ -21,7 +21,9 @@ import pandas as pd
 
 from models.features.text import encode_texts, load_tokenizer
 from models.nets.feedback import EncoderNotFoundError, FeedbackNet
+from models.predictors.domain import Domain
 from models.predictors.feedback import EMOTIONS, FORMAT, HEADS, NUANCES, POLARITIES, FeedbackPredictor
+from models.predictors.predictor import open_session
 from training.emotion_measure import measure_emotions
 from training.feedback_export import export_feedback, export_parity, put_heads
 from training.feedback_fit import WIDTHS, EpochLog, FeedbackConfig, FeedbackFit, Progress, silent, torch_settings
@@ -185,6 +187,11 @@ def _write(fit: FeedbackFit, labels: FeedbackLabels, config: FeedbackConfig, fol
     emotions = _emotions(fit, labels, folder)
     if emotions is not None:
         _describe(net, fit.start, config, folder, weak=weak, emotions=emotions)
+    session = open_session(file, config.threads)
+    taught, held = (fit.vectors(session, rows).astype(np.float64) for rows in (fit.training, fit.validation))
+    domain = Domain.of(taught, held)
+    if domain is not None:
+        domain.save(folder)
     return parity, hearing
 
 

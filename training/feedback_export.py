@@ -17,9 +17,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from models.nets.feedback import FeedbackNet
+from models.predictors.feedback import POOLED
 from models.predictors.predictor import open_session
 from training.export import ParityError, write_graph
-from training.quantise import POOLED, Feed
+from training.quantise import Feed
 
 PARITY = 1e-4
 """Largest difference between a logit of the net and of its export that is accepted, for the same vector."""

@@ -18,17 +18,20 @@ from torch import Tensor
 
 from models.features.text import encode_texts, load_tokenizer
 from models.nets.feedback import FeedbackNet, FeelingTargets, feeling_loss
-from models.predictors.feedback import EMOTIONS, HEADS, NUANCES, POLARITIES
+from models.predictors.feedback import EMOTIONS, HEADS, NUANCES, POLARITIES, POOLED
 from models.predictors.predictor import open_session
 from training.feedback_heads import fit_heads, rehearsed
 from training.feedback_labels import FeedbackLabels
+from training.feedback_rehearsal import Rehearsal, said
 from training.nuanced import nuanced_sentences
 from training.pretrained import PRETRAINED, load_start
-from training.quantise import POOLED, Feed
+from training.quantise import Feed
 
 WIDTHS = {"polarity": len(POLARITIES), "emotions": len(EMOTIONS), "nuance": len(NUANCES), "intensity": 2}
 LAYERS_FROM = 1_500
 """From so many texts the layers of an encoder that was taught feelings learn too: fewer would make it forget."""
+REHEARSAL, REHEARSED_EVERY = 0.8, 2
+"""What sentences of our own count for beside a batch, and in every which batch: more keeps more and learns less."""
 _LEAST_VALIDATION = 20
 
 Progress = Callable[[str, int, int], None]
@@ -141,6 +144,7 @@ class FeedbackFit:
         self.training, held_back = labels.split(config.validation_share, _LEAST_VALIDATION)
         self.validation = held_back[np.argsort(self.lengths[held_back], kind="stable")]
         self.rng = np.random.default_rng(config.seed)
+        self.rehearsal: Rehearsal | None = None
         self.bfloat16 = config.bfloat16 and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
         self.logs: list[EpochLog] = []
         self.kept_epoch = 0
@@ -151,6 +155,7 @@ class FeedbackFit:
         if self.frozen:
             self.net.eval()
             return
+        self._remember()
         steps = self.config.epochs * math.ceil(len(self.training) / self.config.batch_size)
         optimizer, schedule = _optimizer(self.net, self.config, steps)
         best, kept = math.inf, _weights(self.net)
@@ -165,14 +170,23 @@ class FeedbackFit:
         self._scale_spread(self._by_net())
         self.net.eval()
 
+    def _remember(self) -> None:
+        """Ask what the start knows, before the layers learn: of sentences of our own, and of heads not taught here."""
+        if not self.start.names:
+            return
+        self.progress("asking what is known", 0, 1)
+        self.rehearsal = Rehearsal.of(self.net, self.start.tokenizer, self.config.max_tokens, self.config.seed)
+        untaught = tuple(name for name in self.start.names if name not in self.learned)
+        if untaught:
+            known = said(self.net, self.ids, self.mask, untaught)
+            labels, weights = self.targets.labels, self.targets.weights
+            self.targets = FeelingTargets({**labels, **known.labels}, {**weights, **known.weights})
+        self.progress("asking what is known", 1, 1)
+
     def learn_heads(self, graph: Path) -> None:
         """Fit the heads on the vectors that an exported graph gives, which are those that serving will see."""
-        found = torch.zeros((len(self.lengths), self.net.encoder.config.hidden_size))
-        batches = self._in_order(np.arange(len(self.lengths)))
         session = open_session(graph, self.config.threads)
-        for number, rows in enumerate(batches, 1):
-            found[rows] = torch.from_numpy(session.run([POOLED], self.feed(rows))[0])
-            self.progress("hearing the texts", number, len(batches))
+        found = torch.from_numpy(self.vectors(session, np.arange(len(self.lengths))))
         training, validation = torch.from_numpy(self.training), torch.from_numpy(self.validation)
         known = tuple(name for name in self.learned if name in self.start.names)
         anchors = rehearsed(self.net, self._own(session), self.learned) if known == self.learned else None
@@ -180,6 +194,16 @@ class FeedbackFit:
         with torch.inference_mode():
             told = self.net.told(found[validation])
         self._scale_spread(told)
+
+    def vectors(self, session: InferenceSession, texts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What an exported graph hears of some of the texts, (n, width) in the order given."""
+        found = np.zeros((len(self.lengths), self.net.encoder.config.hidden_size), dtype=np.float32)
+        batches = self._in_order(texts)
+        for number, rows in enumerate(batches, 1):
+            found[rows] = session.run([POOLED], self.feed(rows))[0]
+            self.progress("hearing the texts", number, len(batches))
+        heard: NDArray[np.float32] = found[texts]
+        return heard
 
     def _own(self, session: InferenceSession) -> Tensor:
         """The vectors of sentences of our own, which keep heads from unlearning what these texts do not say."""
@@ -201,14 +225,17 @@ class FeedbackFit:
         steps: int,
     ) -> float:
         self.net.train()
-        losses = []
+        losses: list[float] = []
         for rows in self._shuffled():
             optimizer.zero_grad()
             with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
                 outputs = self._outputs(rows)
             floats = {name: one.float() for name, one in zip(self.net.names, outputs, strict=True)}
-            told = tuple(floats[name] for name in self.learned)
-            loss = feeling_loss(told, self.learned, self.targets.rows(torch.from_numpy(rows)))
+            names = tuple(self.targets.labels)
+            loss = feeling_loss(tuple(floats[name] for name in names), names, self.targets.rows(torch.from_numpy(rows)))
+            if self.rehearsal is not None and len(losses) % REHEARSED_EVERY == 0:
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+                    loss = loss + REHEARSAL * self.rehearsal.loss(self.net, self.rng)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
             optimizer.step()

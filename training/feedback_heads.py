@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from models.nets.feedback import FeedbackNet, FeelingTargets, feeling_loss
 
@@ -111,7 +112,7 @@ def rehearsed(net: FeedbackNet, pooled: Tensor, names: tuple[str, ...]) -> tuple
         if name in soft:
             labels[name] = soft[name](told[name], -1)
         else:
-            labels[name] = told[name].sigmoid() if name == "emotions" else told[name][:, :1]
+            labels[name] = told[name].sigmoid() if name == "emotions" else told[name]
     return pooled, FeelingTargets(labels, {name: torch.ones(len(pooled)) for name in names})
 
 
@@ -123,6 +124,14 @@ def _joined(
         return pooled, targets
     others, known = anchors
     share = _REHEARSAL * len(pooled) / len(others)
-    labels = {name: torch.cat([label, known.labels[name]]) for name, label in targets.labels.items()}
+    labels = {
+        name: torch.cat([_wide(label, known.labels[name]), known.labels[name]])
+        for name, label in targets.labels.items()
+    }
     weights = {name: torch.cat([weight, share * known.weights[name]]) for name, weight in targets.weights.items()}
     return torch.cat([pooled, others]), FeelingTargets(labels, weights)
+
+
+def _wide(label: Tensor, other: Tensor) -> Tensor:
+    """The label with as many columns as the other; what it does not know is NaN."""
+    return functional.pad(label, (0, other.shape[1] - label.shape[1]), value=math.nan)

@@ -3,7 +3,7 @@
 Weights get a scale for each output channel, activations one for each tensor, measured on calibration texts (static:
 nothing is measured when serving). Channels that reach far are made smaller and their weights larger before, so that few
 large ones do not cost all others their precision (Xiao et al. 2023, "SmoothQuant"). Word vectors get a scale for each
-word. It fits nothing and chooses no texts.
+word. Each layer becomes one step of ONNX Runtime, its bias included. It fits nothing and chooses no texts.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from models.predictors.feedback import POOLED
 from models.predictors.predictor import open_session
 from training.export import ParityError, write_graph
 
 LEAST_COSINE = 0.99
 """Between the pooled vectors of the quantised and of the whole encoder, on average over texts."""
-POOLED = "pooled"
-"""The output of the graph that holds the pooled vector of each text."""
-
 Feed = dict[str, NDArray[np.int64]]
 _SMOOTH = 0.7
+_FAR = 4.0
+"""Inputs are smoothed whose largest channel reaches so many times as far as the middle one: others have no need."""
 _LEAST_WEIGHT = 128 * 128
 """Smaller matrices are left as they are: they cost nothing, and heads are the last word."""
 
@@ -76,6 +76,7 @@ def quantise(whole: Path, out: Path, calibration: Sequence[Feed], proof: Sequenc
         finally:
             logging.getLogger().setLevel(level)
         model = onnx.load(str(small))
+        _in_one_step(model)
         _quantise_words(model)
         write_graph(model, small)
         found = parity(whole, small, proof)
@@ -146,6 +147,8 @@ def _smoothen(model: ModelProto, layers: Sequence[NodeProto], reach: dict[str, N
     """Divide each layer's input by a factor for each channel and multiply its weights by it: the same answer."""
     weights = _weights(model)
     for name, largest in reach.items():
+        if largest.max() < _FAR * np.median(largest):
+            continue
         fed = [node for node in layers if node.input[0] == name]
         matrices = {node.name: numpy_helper.to_array(weights[node.input[1]]) for node in fed}
         heavy = np.max([np.abs(matrix).max(axis=1) for matrix in matrices.values()], axis=0)
@@ -159,6 +162,40 @@ def _smoothen(model: ModelProto, layers: Sequence[NodeProto], reach: dict[str, N
             weight = weights[node.input[1]]
             weight.CopyFrom(numpy_helper.from_array(matrices[node.name] * factor[:, None], weight.name))
             node.input[0] = smooth
+
+
+def _in_one_step(model: ModelProto) -> None:
+    """Write each int8 layer as one node: ONNX Runtime's `MatMulIntegerToFloat`, which adds the bias on the way out.
+
+    Its own fusion of the same nodes leaves the bias to a pass of its own over all activations.
+    """
+    graph, weights = model.graph, _weights(model)
+    made_by = {name: node for node in graph.node for name in node.output}
+    gone: set[str] = set()
+    whole: dict[str, str] = {}
+    for layer in [node for node in graph.node if node.op_type == "MatMul"]:
+        told, matrix = (made_by.get(name) for name in layer.input)
+        if told is None or matrix is None or {told.op_type, matrix.op_type} != {"DequantizeLinear"}:
+            continue
+        after = [node for node in graph.node if layer.output[0] in node.input]
+        bias = next((one for one in after[0].input if one in weights and len(weights[one].dims) == 1), "")
+        added = len(after) == 1 and after[0].op_type == "Add" and bool(bias)
+        last = after[0] if added else layer
+        activation, weight = (one.input for one in (told, matrix))
+        step = helper.make_node(
+            "MatMulIntegerToFloat",
+            [activation[0], weight[0], activation[1], weight[1], activation[2], weight[2], bias if added else ""],
+            [last.output[0]], name=f"{layer.name}_int8", domain="com.microsoft",
+        )  # fmt: skip
+        graph.node.insert(list(graph.node).index(last), step)
+        gone |= {told.name, matrix.name, layer.name, last.name}
+        whole[told.output[0]] = made_by[activation[0]].input[0]
+    kept = [node for node in graph.node if node.name not in gone]
+    for node in kept:  # who reads the same activations otherwise gets them as they were
+        node.input[:] = [whole.get(name, name) for name in node.input]
+    del graph.node[:]
+    graph.node.extend(kept)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
 def _quantise_words(model: ModelProto) -> None:

@@ -77,7 +77,8 @@ class FeelingTargets:
     """What n texts should be told to feel, for each head that is trained.
 
     Attributes:
-        labels: head -> (n, width) float: polarity and nuance as probabilities, emotions as 0 or 1, intensity (n, 1).
+        labels: head -> (n, width) float: polarity and nuance as probabilities, emotions as 0 or 1, intensity (n, 1), or
+            (n, 2) with the log of the spread beside it, NaN where it is not known.
         weights: head -> (n,) float, what each label counts for; 0 where a text has none.
     """
 
@@ -162,15 +163,18 @@ def feeling_loss(outputs: tuple[Tensor, ...], names: tuple[str, ...], targets: F
 
     Polarity and nuance: cross-entropy with soft labels. Emotions: mean binary cross-entropy. Intensity: squared error
     for the mean, and a Gaussian likelihood for the spread with the mean held still, so that noisy texts do not lose
-    their say in the mean (Seitzer et al. 2022, "On the pitfalls of heteroscedastic uncertainty estimation").
+    their say in the mean (Seitzer et al. 2022, "On the pitfalls of heteroscedastic uncertainty estimation"); squared
+    error of its log where the spread itself is known.
     """
     losses = []
     for name, output in zip(names, outputs, strict=True):
         label, weight = targets.labels[name], targets.weights[name]
         if name == "intensity":
             error, log_spread = output[:, 0] - label[:, 0], output[:, 1]
+            known = label[:, 1] if label.shape[1] == 2 else torch.full_like(log_spread, torch.nan)
             likelihood = 0.5 * (error.detach() * torch.exp(-log_spread)).square() + log_spread
-            per_text = _INTENSITY_SHARE * (error.square() + likelihood)
+            spread = torch.where(known.isnan(), likelihood, (log_spread - known.nan_to_num()).square())
+            per_text = _INTENSITY_SHARE * (error.square() + spread)
         elif name == "emotions":
             per_text = functional.binary_cross_entropy_with_logits(output, label, reduction="none").mean(1)
         else:

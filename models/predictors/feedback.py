@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from models.features.cues import language, lexical_cues
 from models.features.text import MAX_CHARACTERS, content_hash, encode_texts, load_tokenizer
+from models.predictors.domain import Domain
 from models.predictors.emotions import EMOTIONS, MeasuredEmotions
 from models.predictors.predictor import PredictorError, open_session
 from models.predictors.remembered import Remembered
@@ -65,6 +66,7 @@ class FeelingPrediction:
         tokens: (n,) int64, how many tokens it saw, special ones included.
         weak_labels: True where stars, not readers, taught it.
         emotions_felt: (n, 28) bool, which are answered; emotions_possible: (n, 28) bool, which cannot be ruled out.
+        strange: (n,) bool, True where a text is unlike those that taught; None where too few did to tell.
     """
 
     polarity: NDArray[np.float64]
@@ -77,6 +79,7 @@ class FeelingPrediction:
     weak_labels: bool = False
     emotions_felt: NDArray[np.bool_] | None = None
     emotions_possible: NDArray[np.bool_] | None = None
+    strange: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,19 @@ class FlagThresholds:
 
 REMEMBERED = 4096
 """Answers kept by default, for texts that come again: some 300 bytes each."""
-_Row: TypeAlias = tuple[NDArray[np.float32], bool, int]
-"""What the net said of one text: every head's logits in a row, whether it saw all of it, how many tokens it saw."""
+POOLED = "pooled"
+"""The output of the graph that holds the vector which the heads read of each text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What the net said of one text: every head's logits in a row, whether it saw all of it, how many tokens it saw,
+    and whether the text is a stranger."""
+
+    logits: NDArray[np.float32]
+    truncated: bool
+    tokens: int
+    strange: bool
 
 
 class FeedbackPredictor:
@@ -117,6 +131,7 @@ class FeedbackPredictor:
         tokenizer: Tokenizer,
         description: dict[str, Any],
         remembered: int = REMEMBERED,
+        domain: Domain | None = None,
     ) -> None:
         self._session = session
         self._tokenizer = tokenizer
@@ -127,6 +142,7 @@ class FeedbackPredictor:
         measured = description.get("emotions")
         self._emotions = MeasuredEmotions.from_dict(measured) if measured else MeasuredEmotions.nothing()
         self._remembered = Remembered[_Row](remembered)
+        self._domain = domain
 
     @classmethod
     def load(cls, folder: Path, threads: int = 1, remembered: int = REMEMBERED) -> "FeedbackPredictor":
@@ -146,7 +162,7 @@ class FeedbackPredictor:
             _check(description)
             serialised = (folder / "tokenizer.json").read_text(encoding="utf-8")
             tokenizer = load_tokenizer(serialised, int(description["max_tokens"]))
-            return cls(session, tokenizer, description, remembered)
+            return cls(session, tokenizer, description, remembered, Domain.load(folder))
         # What is missing, torn or foreign shows as many kinds of error; the tokenizers library raises bare Exception.
         except Exception as error:
             raise PredictorError(f"{folder.name}/ is no readable feedback predictor: {error}") from error
@@ -167,6 +183,22 @@ class FeedbackPredictor:
         self._remembered.keep([keys[index] for index in new], [known[index] for index in new])
         return self._told(known)
 
+    def embed(self, texts: Sequence[str], batch_size: int = 32) -> NDArray[np.float32] | None:
+        """(n, d) the vector that the heads read of each text; None where the graph tells none. Remembers nothing."""
+        if POOLED not in {one.name for one in self._session.get_outputs()} or not texts:
+            return None
+        encoded = encode_texts(self._tokenizer, texts)
+        tokens = encoded.attention_mask.sum(axis=1)
+        order = np.argsort(tokens, kind="stable")
+        found: dict[int, NDArray[np.float32]] = {}
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            width = int(tokens[rows].max())
+            batch = {"input_ids": encoded.input_ids[rows, :width],
+                     "attention_mask": encoded.attention_mask[rows, :width]}  # fmt: skip
+            found |= dict(zip(rows.tolist(), self._session.run([POOLED], batch)[0], strict=True))
+        return np.stack([found[row] for row in range(len(texts))])
+
     def _run(self, texts: Sequence[str], batch_size: int) -> list[_Row]:
         """Ask the net about each text, in batches of like length."""
         encoded = encode_texts(self._tokenizer, texts)
@@ -180,19 +212,23 @@ class FeedbackPredictor:
                 "input_ids": encoded.input_ids[rows, :width],
                 "attention_mask": encoded.attention_mask[rows, :width],
             }
-            said = np.concatenate(self._session.run(list(self.heads), batch), axis=1)
-            for row, logits in zip(rows.tolist(), said, strict=True):
-                found[row] = logits, bool(encoded.truncated[row]), int(tokens[row])
+            asked = [*self.heads, *([POOLED] if self._domain else [])]
+            told = self._session.run(asked, batch)
+            said = np.concatenate(told[: len(self.heads)], axis=1)
+            strange = self._domain.strange(told[-1]) if self._domain else np.zeros(len(rows), dtype=np.bool_)
+            for place, row in enumerate(rows.tolist()):
+                found[row] = _Row(said[place], bool(encoded.truncated[row]), int(tokens[row]), bool(strange[place]))
         return [found[row] for row in range(len(texts))]
 
     def _told(self, rows: Sequence[_Row]) -> FeelingPrediction:
         """What the net said of n texts, as probabilities."""
         widths = [_WIDTHS[name] for name in self.heads]
-        said = np.array([logits for logits, _, _ in rows], dtype=np.float64).reshape(len(rows), sum(widths))
+        said = np.array([row.logits for row in rows], dtype=np.float64).reshape(len(rows), sum(widths))
         logits = dict(zip(self.heads, np.split(said, np.cumsum(widths)[:-1], axis=1), strict=True))
-        truncated = np.array([cut for _, cut, _ in rows], dtype=np.bool_)
-        tokens = np.array([seen for _, _, seen in rows], dtype=np.int64)
-        told = replace(_prediction(logits, truncated, tokens), weak_labels=self.weak_labels)
+        truncated = np.array([row.truncated for row in rows], dtype=np.bool_)
+        tokens = np.array([row.tokens for row in rows], dtype=np.int64)
+        strange = np.array([row.strange for row in rows], dtype=np.bool_) if self._domain else None
+        told = replace(_prediction(logits, truncated, tokens), weak_labels=self.weak_labels, strange=strange)
         if told.emotions is None:
             return told
         emotions = self._emotions.calibrate(told.emotions)
@@ -245,7 +281,8 @@ def text_flags(
 
     mixed_feelings, sarcasm_cue, resignation, polite_anger: from the nuance head where it was trained, and (but for
     mixed_feelings, which the answer `mixed` also gives) from phrases. negated_praise: praise said by denying the bad
-    ("never once disappointed") that was not answered positive. low_margin, raters_would_split (never
+    ("never once disappointed") that was not answered positive. out_of_domain: unlike what taught. low_margin,
+    raters_would_split (never
     where stars taught the spread): from the numbers. too_short, other_language, urgent (self-harm, threat, law,
     safety): from the text. Phrases are English and are looked for only where English is expected.
 
@@ -280,6 +317,8 @@ def _flags_of_numbers(prediction: FeelingPrediction, row: int, limits: FlagThres
     spread = None if prediction.weak_labels else prediction.intensity_spread
     if spread is not None and spread[row] >= limits.spread:
         codes.add("raters_would_split")
+    if prediction.strange is not None and prediction.strange[row]:
+        codes.add("out_of_domain")
     return codes
 
 

@@ -12,6 +12,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+_SLOWER = ["SkipLayerNormFusion"]
+"""Rewritings of ONNX Runtime 1.31 that cost more than they save: its fused sum and layer norm takes five times as long
+as one after the other."""
+
 
 class PredictorError(ValueError):
     """A predictor's folder is incomplete, of a foreign format or damaged; the message names the file and the fix."""
@@ -40,6 +44,8 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=_SLOWER
+        )
     except Exception as error:
         raise PredictorError(f"{path.name} in {path.parent.name}/ is no readable ONNX graph: {error}") from error

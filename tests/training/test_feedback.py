@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from models.nets.feedback import MINILM, EncoderNotFoundError, FeedbackNet, load_encoder
-from models.predictors.feedback import NUANCES, POLARITIES, FeedbackPredictor
+from models.predictors.feedback import NUANCES, POLARITIES, FeedbackPredictor, text_flags
 from tests.tiny_encoder import write_tiny_encoder
 from training import feedback
 from training.export import ParityError
@@ -91,12 +91,28 @@ def test_what_was_taught_is_answered_by_the_exported_predictor(fitted: feedback.
 
 
 def test_the_folder_is_data_alone_and_says_what_is_in_it(fitted: feedback.FittedFeedback) -> None:
-    assert sorted(file.name for file in fitted.folder.iterdir()) == ["feedback.json", "feedback.onnx", "tokenizer.json"]
+    files = sorted(file.name for file in fitted.folder.iterdir())
+    assert files == ["domain.safetensors", "feedback.json", "feedback.onnx", "tokenizer.json"]
     description = json.loads((fitted.folder / "feedback.json").read_text())
     assert description["heads"] == ["polarity", "emotions", "nuance", "intensity"]
     assert description["weak_labels"] is False
     assert description["labels"]["polarity"] == list(POLARITIES)
     assert "/" not in description["trained_with"]["encoder"]
+
+
+def test_a_text_unlike_all_that_taught_is_flagged_and_others_are_not(fitted: feedback.FittedFeedback) -> None:
+    predictor, known = FeedbackPredictor.load(fitted.folder), _frame(300, seed=11)["text"].tolist()
+    strange = "love hate love hate love hate love hate love hate"
+    flagged = [
+        "out_of_domain" in codes for codes in text_flags(predictor.predict([*known, strange]), [*known, strange])
+    ]
+    assert flagged[-1]
+    assert np.mean(flagged[:-1]) < 0.05
+
+
+def test_few_texts_say_nothing_of_strangers(config: FeedbackConfig, tmp_path: Path) -> None:
+    fit = fit_feedback(_frame(120), dataclasses.replace(config, epochs=1), tmp_path / "few")
+    assert FeedbackPredictor.load(fit.folder).predict(["hurrah zebra quantum"]).strange is None
 
 
 def test_the_export_answers_as_the_net_and_batches_agree(fitted: feedback.FittedFeedback) -> None:

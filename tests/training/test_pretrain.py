@@ -22,8 +22,10 @@ from tests.tiny_encoder import write_tiny_encoder
 from training.__main__ import app
 from training.adapter import AdapterError, attach, learned, merge, read_adapter, write_adapter
 from training.feedback import FeedbackConfig, build_start, fit_feedback
+from training.feedback_fit import FeedbackFit
 from training.feedback_heads import fit_heads, rehearsed
 from training.losses import emotion_loss, ordinal_loss, readers_loss
+from training.measure.feedback import FeedbackMeasurement, measure_feedback
 from training.nuanced import nuanced_sentences
 from training.pretrain import PretrainConfig, Pretraining
 from training.pretrain_data import PretrainTexts, held, of_emotions, of_ratings, read_pretrain_texts
@@ -230,6 +232,47 @@ def test_labels_of_ones_own_teach_the_heads_and_keep_the_others_as_they_were(
     assert told.emotions is not None
     assert before.emotions is not None
     np.testing.assert_allclose(told.emotions, before.emotions, atol=1e-5)
+
+
+def test_layers_that_learn_keep_what_these_labels_do_not_teach(
+    pretrained: Path, served: FeedbackPredictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    words = [*GOOD, *BAD, *PLAIN]
+    frame = pd.DataFrame({
+        "text": [" ".join([*rng.permutation(["the", "car", "was", "today"]), words[k % 9]]) for k in range(240)],
+        "polarity": [("negative", "positive", "neutral")[k % 9 // 3] for k in range(240)],  # the contrary of before
+    })  # fmt: skip
+    config = FeedbackConfig(
+        encoder=str(pretrained),
+        unfrozen_layers=2,
+        max_tokens=16,
+        epochs=12,
+        learning_rate=5e-3,
+        head_learning_rate=2e-2,
+        threads=1,
+    )
+    asked = ["the car was superb", "the dealer was rude", "the car was blue today"]
+    kept = FeedbackPredictor.load(fit_feedback(frame, config, tmp_path / "kept").folder).predict(asked)
+    monkeypatch.setattr(FeedbackFit, "_remember", lambda self: None)
+    lost = FeedbackPredictor.load(fit_feedback(frame, config, tmp_path / "lost").folder).predict(asked)
+    before = served.predict(asked)
+    assert [POLARITIES[code] for code in kept.polarity.argmax(axis=1)] == ["negative", "positive", "neutral"]
+    assert kept.emotions is not None
+    assert lost.emotions is not None
+    assert before.emotions is not None
+    assert np.abs(kept.emotions - before.emotions).max() < 0.5 * np.abs(lost.emotions - before.emotions).max()
+
+
+def test_what_comes_with_the_product_can_be_measured_without_a_bundle(
+    pretrained: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.measure.feedback.PRETRAINED", str(pretrained))
+    test = data / "goemotions" / "validation.jsonl"
+    wanted = FeedbackMeasurement(test, "text", "emotions", "emotion", shipped=True)
+    told = measure_feedback(wanted, lambda line: None)
+    assert told["bundle"] == "shipped"
+    assert told["accuracy"]["value"] > 0.9
 
 
 def _vectors(encoder: str, rng: np.random.Generator, wanted: Tensor) -> tuple[FeedbackNet, Tensor, FeelingTargets]:

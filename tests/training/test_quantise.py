@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.predictors.feedback import POOLED
+from models.predictors.predictor import open_session
 from training import quantise as quantising
 from training.export import ParityError, write_graph
-from training.quantise import POOLED, Feed, parity, quantise
+from training.quantise import Feed, parity, quantise
 
 
 class _Lookup(nn.Module):
@@ -78,3 +80,17 @@ def test_int8_that_hears_otherwise_is_not_kept(whole: Path, tmp_path: Path, monk
     with pytest.raises(ParityError, match="hears texts with a cosine"):
         quantise(whole, tmp_path / "small.onnx", _feeds(1), _feeds(2))
     assert not (tmp_path / "small.onnx").exists()
+
+
+def test_each_layer_is_one_step_with_its_bias_and_reads_no_other_text_of_a_batch(whole: Path, tmp_path: Path) -> None:
+    quantise(whole, tmp_path / "small.onnx", _feeds(1), _feeds(2))
+    nodes = onnx.load(str(tmp_path / "small.onnx")).graph.node
+    steps = [node for node in nodes if node.op_type == "MatMulIntegerToFloat"]
+    assert len(steps) == 2
+    assert all(node.input[6] for node in steps)
+    assert "DequantizeLinear" not in {node.op_type for node in nodes}
+    session, feed = open_session(tmp_path / "small.onnx", 1), _feeds(3)[2]
+    together = session.run([POOLED], feed)[0]
+    for row in range(len(together)):
+        alone = session.run([POOLED], {name: ids[row : row + 1] for name, ids in feed.items()})[0]
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-6)

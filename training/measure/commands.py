@@ -99,6 +99,9 @@ def feedback(
         "mlruns"
     ),
     bundle: Annotated[Path | None, typer.Option(help="Folder of a bundle that answers instead.")] = None,
+    shipped: Annotated[
+        bool, typer.Option("--shipped", help="Let the reader answer that comes with the product; no bundle is asked.")
+    ] = False,
     seed: Seed = 7,
     as_json: AsJson = False,
 ) -> None:
@@ -106,8 +109,12 @@ def feedback(
 
     def measured() -> dict[str, Any]:
         from training.measure.feedback import FeedbackMeasurement, measure_feedback
+        from training.measure.figures import MeasureError
 
-        return measure_feedback(FeedbackMeasurement(test, text, label, task, out, bundle, spread, seed), _progress)
+        if shipped and bundle is not None:
+            raise MeasureError("give --shipped or --bundle, not both")
+        wanted = FeedbackMeasurement(test, text, label, task, out, bundle, spread, seed, shipped)
+        return measure_feedback(wanted, _progress)
 
     _told(measured, as_json)
 

@@ -1,11 +1,13 @@
 """Measure how people feel: the published predictor, as it is, on labelled texts. Nothing is fitted.
 
-A bundle answers; its temperature is applied as it is when serving. What each task asks of the label column, and which
+A bundle answers; its temperature is applied as it is when serving. Or the reader that comes with the product does, as
+it is without texts of one's own. What each task asks of the label column, and which
 of our numbers answers it, is in `TASKS` and in the function of the task.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +22,22 @@ from models.confidence import metrics
 from models.journey.eventlog import Table
 from models.journey.journeys import Ints
 from models.ledger import bundle_folder, current
-from models.predictors.feedback import EMOTIONS, INTENSITY_LIMIT, NUANCES, POLARITIES, FeelingPrediction, text_flags
+from models.nets.feedback import EncoderNotFoundError
+from models.predictors.feedback import (
+    EMOTIONS,
+    INTENSITY_LIMIT,
+    NUANCES,
+    POLARITIES,
+    FeedbackPredictor,
+    FeelingPrediction,
+    text_flags,
+)
+from training.feedback import build_start
 from training.loop import Progress
 from training.measure import figures
 from training.measure.figures import Figure, Floats, MeasureError
 from training.measure.purchase import ranking
+from training.pretrained import PRETRAINED
 
 TASKS = ("polarity", "emotion", "intensity", "disagreement", "sarcasm")
 THREE = POLARITIES[:3]
@@ -40,6 +53,7 @@ _YES = {"1": 1, "true": 1, "yes": 1, "1.0": 1, "0": 0, "false": 0, "no": 0, "0.0
 class FeedbackMeasurement:
     """What to measure: texts and labels of a file, by the live bundle under `out` or the one in `bundle`.
 
+    `shipped`: the reader that comes with the product answers, built anew; no bundle is asked.
     `spread` names the column with the raters' standard deviation; without it `ratings` or `std` are taken if there.
     """
 
@@ -51,6 +65,7 @@ class FeedbackMeasurement:
     bundle: Path | None = None
     spread: str | None = None
     seed: int = 7
+    shipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,15 +90,33 @@ def measure_feedback(asked_for: FeedbackMeasurement, progress: Progress) -> dict
     if asked_for.task not in TASKS:
         raise MeasureError(f"--task {asked_for.task!r}; allowed: {', '.join(TASKS)}")
     texts, labels, rows = read_texts(asked_for)
-    bundle = published(asked_for)
-    if bundle.feedback is None or bundle.measured.feeling is None:
-        raise MeasureError(f"bundle {str(bundle.digest)[:12]} was not trained on feelings; train one with --feedback")
-    progress(f"reading {len(texts)} texts")
-    prediction = bundle.feedback.predict(texts)
-    polarity = bundle.measured.feeling.temperature.apply(prediction.polarity)
-    read = Read(texts, labels, rows, prediction, polarity, bundle.feedback.language)
-    told = {"task": asked_for.task, "bundle": bundle.digest, "n": len(texts)}
+    if asked_for.shipped:
+        progress("building the reader that comes with the product")
+        predictor, name = shipped_reader(), "shipped"
+        progress(f"reading {len(texts)} texts")
+        prediction = predictor.predict(texts)
+        polarity = prediction.polarity
+    else:
+        bundle = published(asked_for)
+        if bundle.feedback is None or bundle.measured.feeling is None:
+            raise MeasureError(f"bundle {bundle.digest[:12]} was not trained on feelings; train one with --feedback")
+        predictor, name = bundle.feedback, bundle.digest
+        progress(f"reading {len(texts)} texts")
+        prediction = predictor.predict(texts)
+        polarity = bundle.measured.feeling.temperature.apply(prediction.polarity)
+    read = Read(texts, labels, rows, prediction, polarity, predictor.language)
+    told = {"task": asked_for.task, "bundle": name, "n": len(texts)}
     return told | report(read, asked_for, np.random.default_rng(asked_for.seed))
+
+
+def shipped_reader() -> FeedbackPredictor:
+    """The reader of feelings that comes with the product, built as it serves. Raises MeasureError."""
+    with tempfile.TemporaryDirectory(prefix="reader-") as scratch:
+        try:
+            build_start(PRETRAINED, Path(scratch) / "reader")
+        except EncoderNotFoundError as error:
+            raise MeasureError(f"--shipped: {error}") from None
+        return FeedbackPredictor.load(Path(scratch) / "reader")
 
 
 def report(read: Read, asked_for: FeedbackMeasurement, rng: np.random.Generator) -> dict[str, Any]:
@@ -200,12 +233,14 @@ def of_classes(chance: Floats, answered: Ints, label: Ints, each: Ints, rng: np.
 
 
 def emotion_report(read: Read, asked_for: FeedbackMeasurement, rng: np.random.Generator) -> dict[str, Any]:
-    """Each of 28 emotions is its own yes or no, answered from a probability of one half."""
+    """Each of 28 emotions is its own yes or no, answered as it is served: from where it was measured to be answered
+    best, or from a probability of one half where nothing was measured."""
     chance = read.prediction.emotions
     if chance is None:
         raise MeasureError("the bundle was not trained on emotions; train it on texts labelled with them")
     truth = _many_hot(read.labels)
-    said = chance >= EMOTION_FROM
+    felt = read.prediction.emotions_felt
+    said = chance >= EMOTION_FROM if felt is None else felt
     some = np.flatnonzero(truth.any(axis=0))
 
     def macro(index: Ints) -> float:
