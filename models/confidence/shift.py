@@ -18,6 +18,7 @@ from models.confidence.arrays import Floats, Ints, Reals, reals, share
 MOST_CASES = 1000
 """So many cases of each sample are compared; of more, a random part."""
 _LEAST_CASES = 20
+_AT_ONCE = 500  # relabellings that are looked at together
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,14 @@ class EmbeddingShift:
     n_now: int
 
 
-def embedding_shift(before: Reals, now: Reals, rng: np.random.Generator, permutations: int = 499) -> EmbeddingShift:
+def embedding_shift(
+    before: Reals, now: Reals, rng: np.random.Generator, permutations: int = 499, enough: int | None = None
+) -> EmbeddingShift:
     """Whether embeddings ``now`` (n, d) come from where those ``before`` (m, d) came from.
 
     A Gaussian kernel as wide as the median distance; the p-value is exact for any sizes: the share of random
-    relabellings that are at least as far apart (Phipson & Smyth 2010 count the one observed too).
+    relabellings that are at least as far apart (Phipson & Smyth 2010 count the one observed too). With ``enough``, no
+    more are made once so many were: where nothing shifted a few dozen do (Besag & Clifford 1991).
 
     >>> rng = np.random.default_rng(0)
     >>> before, same, moved = rng.normal(size=(100, 8)), rng.normal(size=(80, 8)), rng.normal(0.4, 1, size=(80, 8))
@@ -46,18 +50,33 @@ def embedding_shift(before: Reals, now: Reals, rng: np.random.Generator, permuta
         raise ValueError(f"before has {first.shape[1]} columns, now has {second.shape[1]}; give those of one model")
     kernel = _kernel(np.concatenate([first, second]))
     m, n = len(first), len(second)
-    inside = np.zeros((m + n, permutations + 1))  # which cases count as `before`, in truth and in each relabelling
+    inside = np.zeros((m + n, 1))
     inside[:m, 0] = 1.0
-    for column in range(1, permutations + 1):
-        inside[rng.permutation(m + n)[:m], column] = 1.0
-    # With the diagonal at 0, three sums of the kernel give the statistic for all relabellings at once.
+    observed = float(_apart(kernel, inside, m)[0])
+    as_far = done = 0
+    while done < permutations and (enough is None or as_far < enough):
+        inside = np.zeros((m + n, min(_AT_ONCE, permutations - done)))  # which cases count as `before`
+        for column in range(inside.shape[1]):
+            inside[rng.permutation(m + n)[:m], column] = 1.0
+        farther = np.cumsum(_apart(kernel, inside, m) >= observed - 1e-12)
+        if enough is not None and as_far + farther[-1] >= enough:
+            done += int(np.searchsorted(farther, enough - as_far)) + 1
+            return EmbeddingShift(observed, enough / done, m, n)
+        as_far, done = as_far + int(farther[-1]), done + inside.shape[1]
+    return EmbeddingShift(observed, (as_far + 1.0) / (permutations + 1.0), m, n)
+
+
+def _apart(kernel: Floats, inside: Floats, m: int) -> Floats:
+    """The statistic (k,) for each column of ``inside`` (m + n, k), which says what counts as `before`.
+
+    With the kernel's diagonal at 0, three of its sums give the statistic for all columns at once.
+    """
+    n = len(kernel) - m
     toward = kernel @ inside
     within = (inside * toward).sum(axis=0)
     between = toward.sum(axis=0) - within
     rest = kernel.sum() - within - 2.0 * between
-    apart = within / (m * (m - 1.0)) + rest / (n * (n - 1.0)) - 2.0 * between / (m * n)
-    as_far = int((apart[1:] >= apart[0] - 1e-12).sum())
-    return EmbeddingShift(float(apart[0]), (as_far + 1.0) / (permutations + 1.0), m, n)
+    return np.asarray(within / (m * (m - 1.0)) + rest / (n * (n - 1.0)) - 2.0 * between / (m * n), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
