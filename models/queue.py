@@ -52,18 +52,20 @@ def chance_of_overturning(confidence: float | None, seen: Sequence[tuple[int, in
     return max(rates, default=doubt)
 
 
-def stake(spent_minor: int) -> float:
-    """What a wrong answer may cost, from 0.2 (bought nothing) towards 1, by money spent so far in minor units.
+def stake(spent_minor: int, least: float = LEAST_STAKE, half_at_minor: int = HALF_STAKE_MINOR) -> float:
+    """What a wrong answer may cost, from `least` (bought nothing) towards 1, by money spent so far in minor units.
 
     >>> [round(stake(spent), 2) for spent in (0, 100_000, 10_000_000)]
     [0.2, 0.6, 0.99]
     """
     spent = max(spent_minor, 0)
-    return LEAST_STAKE + (1 - LEAST_STAKE) * spent / (spent + HALF_STAKE_MINOR)
+    return least + (1 - least) * spent / (spent + half_at_minor)
 
 
-def place_in_queue(waiting_since: Micros, chance: float, stake: float, *, urgent: bool) -> Micros:
+def place_in_queue(waiting_since: Micros, chance: float, stake: float, *, urgent: bool, blind: bool = False) -> Micros:
     """Where a case stands in the queue, lowest first: since when it waits, less its head start.
+
+    What was drawn to be read blind has the head start of all at stake, whatever it is, so that its place tells nothing.
 
     >>> doubtful, sure = (place_in_queue(0, chance, 0.6, urgent=False) for chance in (0.5, 0.1))
     >>> doubtful < sure < place_in_queue(5 * DAY, 0.5, 0.6, urgent=False)
@@ -71,15 +73,16 @@ def place_in_queue(waiting_since: Micros, chance: float, stake: float, *, urgent
     >>> place_in_queue(30 * DAY, 0.0, 0.2, urgent=True) < sure
     True
     """
-    return waiting_since - round(AHEAD * chance * stake) - (URGENT_AHEAD if urgent else 0)
+    ahead = AHEAD if blind else round(AHEAD * chance * stake)
+    return waiting_since - ahead - (URGENT_AHEAD if urgent else 0)
 
 
-def lot_of(subject: str, chance_of_review: float = 1.0) -> float:
+def lot_of(subject: str, *, blind: bool = False) -> float:
     """Where the lot fell that says whether a case is read twice: uniform in [0, 1) and always the same.
 
-    Below 0 for words that nothing but a lot sent to a person (`chance_of_review` below 1): those are always read twice.
+    Below 0 for words that were drawn at random to be read blind: by two people wherever any case is.
     """
-    return -1.0 if chance_of_review < 1 else drawn("twice", subject)
+    return -1.0 if blind else drawn("twice", subject)
 
 
 def words_key(words: str) -> str | None:

@@ -37,6 +37,7 @@ class ReviewError(ValueError):
     already_read       the reviewer has read it; somebody else is to read it too
     needs_adjudicator  readers disagree, or somebody escalated it; this reviewer does not adjudicate
     not_held           the reviewer does not hold it
+    not_decided        nobody has answered it, so it cannot be answered again
     nothing_to_undo    no verdict of this reviewer stands
     too_late_to_undo   the time to take it back is over
     invalid_verdict    an answer, emotion, intensity or note that is not allowed
@@ -81,7 +82,7 @@ class ReviewPolicy:
 
     def readings(self, lot: float) -> int:
         """How many people read a case independently, by its lot."""
-        return 2 if lot < self.twice_share else 1
+        return 2 if lot < self.twice_share and self.twice_share > 0 else 1
 
     def may_adjudicate(self, reviewer: str) -> bool:
         return not self.adjudicators or reviewer in self.adjudicators
@@ -268,6 +269,25 @@ def decide(
     verdict = Verdict(verdict_id, case.conclusion_id, reviewer, at, answer, shown, version, final=final)
     ended = replace(held, ended_at=at, ending="decided") if held else None
     return verdict, ended
+
+
+def revise(
+    case: Case, reviewer: str, at: Micros, answer: Answer, *, policy: ReviewPolicy, verdict_id: str
+) -> tuple[Verdict, Verdict | None]:
+    """Another verdict in place of the one that stands, however old; and that one, as it no longer counts.
+
+    By who gave it, or who adjudicates. Sent twice under one id it is the same verdict, and the second value is None.
+    """
+    if again := next((v for v in case.verdicts if v.verdict_id == verdict_id and v.reviewer == reviewer), None):
+        return again, None
+    standing = case.verdict
+    if standing is None:
+        raise ReviewError("not_decided", "Nobody has answered this case yet. It comes in the queue.")
+    if standing.reviewer != reviewer and not policy.may_adjudicate(reviewer):
+        raise ReviewError("needs_adjudicator", "Somebody else has answered this; an adjudicator may answer it again.")
+    version = policy.guideline_version
+    verdict = Verdict(verdict_id, standing.conclusion_id, reviewer, at, answer, True, version)
+    return verdict, replace(standing, undone_at=at)
 
 
 def undo(case: Case, reviewer: str, at: Micros, policy: ReviewPolicy) -> Verdict:

@@ -1,13 +1,14 @@
 """`make run`: a made-up car dealer, trained and served. Sets up once, then comes up in seconds.
 
 Composes the commands that a user has (`python -m training`, `python -m service`) and prints where to look. It is a
-demo: its keys are written to .data/demo/ready.json in plain text, and it listens on this machine only.
+demo: its keys and a password are written to .data/demo/ready.json in plain text, and it listens on this machine only.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -25,10 +26,10 @@ DEMO = ROOT / ".data" / "demo"
 READY = DEMO / "ready.json"
 NOT_PUBLISHED = 3
 CUSTOMERS, VISITORS = 3000, 300
+REVIEWER = "Ada"
 KEYS = {
     "marketing tool": ["read"],
     "website": ["ingest"],
-    "reviewer": ["review"],
     "analyst": ["read", "provisional"],
 }
 console = Console(stderr=True)
@@ -48,11 +49,11 @@ def main() -> int:
     if not READY.exists():
         set_up(environment)
         console.print(f"set up in {time.monotonic() - began:.0f} s", style="green")
-    port = environment.get("JOURNEY_PORT", "8000")
+    port, ready = environment.get("JOURNEY_PORT", "8000"), with_reviewer(environment)
     server = subprocess.Popen([sys.executable, "-m", "service", "serve", "--with-worker"], env=environment)
     try:
         wait_until_ready(f"http://127.0.0.1:{port}", server)
-        where_to_look(json.loads(READY.read_text("utf-8")), port, time.monotonic() - began)
+        where_to_look(ready, port, time.monotonic() - began)
         return server.wait()
     except KeyboardInterrupt:
         server.terminate()
@@ -81,8 +82,13 @@ def set_up(environment: dict[str, str]) -> None:
     console.rule("4 of 4: concluding, and keys for the demo")
     call(environment, "service", "worker", "--once")
     keys = {name: create_key(environment, name, scopes) for name, scopes in KEYS.items()}
+    keep({"keys": keys, "customer": a_customer(visitors)})
+
+
+def keep(ready: dict[str, Any]) -> None:
+    """Write what the demo has to show, for its owner alone."""
     partial = READY.with_suffix(".partial")
-    partial.write_text(json.dumps({"keys": keys, "customer": a_customer(visitors)}, indent=1) + "\n", "utf-8")
+    partial.write_text(json.dumps(ready, indent=1) + "\n", "utf-8")
     partial.chmod(0o600)
     partial.rename(READY)
 
@@ -102,6 +108,26 @@ def create_key(environment: dict[str, str], name: str, scopes: list[str]) -> str
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     created: dict[str, Any] = json.loads(done.stdout)
     return str(created["key"])
+
+
+def with_reviewer(environment: dict[str, str]) -> dict[str, Any]:
+    """What the demo has to show, with the password of somebody who may review everything, made where there is none."""
+    ready: dict[str, Any] = json.loads(READY.read_text("utf-8"))
+    if "password" not in ready:
+        password = secrets.token_hex(8)
+        for command in (
+            ["add", REVIEWER, "--role", "lead"],
+            ["password", REVIEWER],
+        ):
+            call = [sys.executable, "-m", "service", "reviewers", *command]
+            done = subprocess.run(call, env=environment, input=f"{password}\n", text=True, capture_output=True)
+            if done.returncode == 0:
+                break
+        else:
+            raise SystemExit(f"nobody could be put on the team: {done.stderr.strip()}")
+        ready |= {"password": password}
+        keep(ready)
+    return ready
 
 
 def a_customer(visitors: Path) -> str:
@@ -128,7 +154,7 @@ def where_to_look(ready: dict[str, Any], port: str, seconds: float) -> None:
     console.rule("Journey Insight")
     console.print(
         f"Up after {seconds:.1f} s. Stop with Ctrl-C; start afresh with `make clean`.\n\n"
-        f"[b]Review[/b] (sign in with any name and this key): {base}/reviews\n  {keys['reviewer']}\n\n"
+        f"[b]Review[/b] (sign in as {REVIEWER} with this password): {base}/reviews\n  {ready['password']}\n\n"
         f"[b]An insight[/b] (as a marketing tool gets it):\n"
         f"  curl -H 'Authorization: Bearer {keys['marketing tool']}' {base}/v1/customers/{customer}/insight\n\n"
         f"[b]An event[/b] (or point a server-side Segment or RudderStack library here with this write key):\n"

@@ -1,1 +1,1 @@
-"""Who may call: keys with scopes, and reviewers' sessions."""
+"""Who may call: keys with scopes; who may review: the team, its passwords and sessions."""

@@ -1,4 +1,4 @@
-"""Sessions: a person signs in with a key that may review and a name, and is known by a cookie until signing out.
+"""Sessions: a reviewer signs in with a name and a password, and is known by a cookie until signing out.
 
 The cookie's token is stored only as a hash; the token against forged forms is derived from it, so it needs no table.
 Knows no page: what happens to somebody who is not signed in is for the pages to say.
@@ -15,22 +15,20 @@ from fastapi import Request, Response
 from sqlalchemy import BigInteger, Column, Connection, String, Table, and_, insert, select, update
 
 from models.journey.event import SECOND, Micros
-from service.access import keys
-from service.access.store import keys as key_table
+from service.access import guessing, passwords, team
+from service.access.team import Role, reviewers
 from service.database import holds_nothing, metadata
-from service.errors import Forbidden, Invalid, Unauthorized
+from service.errors import Forbidden, Unauthorized
 from service.state import State
 
 COOKIE = "journey_insight_session"
 PATH = "/reviews"
-MAX_NAME = 80
 
 sessions = Table(
     "sessions",
     metadata,
     Column("token_hash", String, primary_key=True),
-    Column("key_id", String, nullable=False, index=True),
-    Column("name", String, nullable=False),
+    Column("name", String, nullable=False, index=True),
     Column("signed_in_at", BigInteger, nullable=False),
     Column("ends_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
@@ -43,23 +41,31 @@ class Person:
     """Who reviews. `csrf` must come back with whatever this person sends."""
 
     name: str
-    key_id: str
+    role: Role
     csrf: str
 
+    @property
+    def leads(self) -> bool:
+        return self.role == "lead"
 
-def sign_in(state: State, key: str, name: str) -> str:
+
+def sign_in(state: State, name: str, password: str, address: str) -> str:
     """The token of a new session.
 
-    Raises Invalid for a name that is empty or too long, Unauthorized and Forbidden for a key that may not review.
+    Raises Unauthorized, which does not tell whether there is such a name, and TooMany after too many wrong tries of
+    this name or from this address.
     """
-    name = " ".join(name.split())
-    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
-        raise Invalid(f"A name has 1 to {MAX_NAME} printable characters.", "Enter your name.", field="name", value=name)
-    found = keys.authorize(state, [key.strip()], "review")
-    token, now = secrets.token_urlsafe(32), state.clock()
+    known_as, try_id, now = team.known_as(name)[: team.MAX_NAME], state.ids(), state.clock()
     with state.service.write() as connection:
+        guessing.count_try(connection, try_id, known_as, address, now)
+        found = team.secret_of(connection, known_as)
+    if not passwords.matches(password, found[1] if found else None) or found is None:
+        raise Unauthorized("This name and password do not belong together.", "Check both.", code="wrong_password")
+    token = secrets.token_urlsafe(32)
+    with state.service.write() as connection:
+        guessing.forget_tries(connection, try_id, known_as, address)
         row = {
-            "token_hash": _hash(token), "key_id": found.key_id, "name": name, "signed_in_at": now,
+            "token_hash": _hash(token), "name": found[0], "signed_in_at": now,
             "ends_at": now + state.settings.session_hours * 3600 * SECOND,
         }  # fmt: skip
         connection.execute(insert(sessions), row)
@@ -67,16 +73,22 @@ def sign_in(state: State, key: str, name: str) -> str:
 
 
 def person_of(connection: Connection, request: Request, now: Micros) -> Person | None:
-    """Who sent this request; None where the session is over, unknown, or its key was revoked."""
+    """Who sent this request; None where the session is over or unknown, or its person left the team."""
     token = request.cookies.get(COOKIE, "")
     if not token:
         return None
-    both = sessions.join(key_table, and_(key_table.c.key_id == sessions.c.key_id, key_table.c.revoked_at.is_(None)))
-    wanted = select(sessions.c.name, sessions.c.key_id).select_from(both).where(
+    both = sessions.join(reviewers, and_(reviewers.c.name == sessions.c.name, reviewers.c.removed_at.is_(None)))
+    wanted = select(reviewers.c.name, reviewers.c.role).select_from(both).where(
         sessions.c.token_hash == _hash(token), sessions.c.ended_at.is_(None), sessions.c.ends_at > now
     )  # fmt: skip
     row = connection.execute(wanted).first()
-    return Person(row.name, row.key_id, csrf_token(token)) if row else None
+    return Person(row.name, team.checked_role(row.role), csrf_token(token)) if row else None
+
+
+def end_all(connection: Connection, name: str, now: Micros) -> None:
+    """End every session of this reviewer: the password is another now, or they left."""
+    theirs = (sessions.c.name == name, sessions.c.ended_at.is_(None))
+    connection.execute(update(sessions).where(*theirs).values(ended_at=now))
 
 
 def check_form(person: Person | None, sent: str) -> Person:

@@ -48,6 +48,8 @@ class Reading:
     feeling: str | None
     confidence: int | None
     ended: bool
+    by_person: bool
+    subject: str
 
     @classmethod
     def of(cls, one: Concluded) -> Reading:
@@ -60,7 +62,7 @@ class Reading:
         elif told["answer"] is None:
             by += ": cannot tell" if decided else ", withdrawn" if one.conclusion.is_withdrawn else ", no answer"
         return cls(_minute(one.concluded_at), by, told["answer"], None if unsure is None else round(100 * unsure),
-                   one.superseded_at is not None)  # fmt: skip
+                   one.superseded_at is not None, decided, one.feedback_id)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

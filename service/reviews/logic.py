@@ -7,12 +7,12 @@ same case. Knows no HTTP and no page.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row
 
-from models.insight import Conclusion
+from models.insight import Conclusion, Decision, flags
 from models.journey.event import SECOND, Micros
 from models.review import (
     Answer,
@@ -25,6 +25,7 @@ from models.review import (
     decide,
     release,
     renew,
+    revise,
     undo,
 )
 from service.clock import Ids
@@ -35,6 +36,10 @@ from service.reviews.queue import EVERY, Asking, Filter
 
 Refresh: TypeAlias = Callable[[Connection, str], None]
 """Writes a customer's insight anew, in the same transaction."""
+
+
+Settle: TypeAlias = Callable[[Connection, str, str | None, Micros], None]
+"""The final answer about a subject, or None where it was taken back."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,10 @@ class Desk:
     refresh: Refresh
     which: Filter = EVERY
     """Which cases are counted, listed and served."""
+    policy_digest: str | None = None
+    """The policy of release in force, which is kept with each verdict."""
+    settle: Settle = lambda *_: None
+    """Tells promises what a person said of what was drawn to be read blind."""
 
     @property
     def asking(self) -> Asking:
@@ -111,8 +120,21 @@ class Desk:
 
     def alike(self, row: Row[Any], case: Case) -> Sequence[Row[Any]]:
         """Other cases of the same words, to be answered with this one; none where it is read twice or escalated."""
-        alone = row.words_key is None or case.readings > 1 or case.needs_adjudicator
+        alone = row.words_key is None or case.readings > 1 or case.needs_adjudicator or is_blind(row)
         return () if alone else queue.alike(self.connection, self.asking, row)
+
+    def answer_again(self, subject: str, answer: Answer, verdict_id: str) -> Verdict:
+        """A verdict in place of the one that stands about this feedback. Raises ReviewError."""
+        row = current_about(self.connection, [subject]).get(subject)
+        before = store.standing_about(self.connection, subject)
+        if row is None or before is None or row.decided_by != "person":
+            raise ReviewError("not_decided", "Nobody's answer stands for these words; if they wait, they are queued.")
+        case = store.case_of(self.connection, row, self.policy)
+        verdict, ended = revise(case, self.reviewer, self.at, answer, policy=self.policy, verdict_id=verdict_id)
+        if ended is not None:
+            answered_as = self._supersede(row, answer.of_person(restored(row), self.at))
+            store.replace_verdict(self.connection, before, verdict, answered_as, self.policy_digest)
+        return verdict
 
     def undo_last(self) -> Row[Any]:
         """Take the reviewer's last verdict back, with all that were given with it: the model's conclusions wait again,
@@ -150,7 +172,13 @@ class Desk:
         if ended:
             store.put_claim(self.connection, ended, row.subject)
         since = ended.claimed_at if ended else None
-        store.add_verdict(self.connection, verdict, row, answered_as, since, given_with)
+        given_as = (
+            store.ADJUDICATION if case.needs_adjudicator else store.READING if case.readings > 1 else store.SINGLE
+        )
+        store.add_verdict(self.connection, verdict, row, answered_as, since, given_with,
+                          given_as=given_as, policy_digest=row.policy_digest or self.policy_digest)  # fmt: skip
+        if verdict.final:
+            self.settle(self.connection, row.subject, answer.polarity, self.at)
         return verdict
 
     def _take_back(self, conclusion_id: str) -> Row[Any]:
@@ -160,6 +188,8 @@ class Desk:
             raise ReviewError("nothing_to_undo", "There is no verdict of yours to take back.")
         verdict = undo(store.case_of(self.connection, row, self.policy), self.reviewer, self.at, self.policy)
         store.take_back(self.connection, verdict, row)
+        if verdict.final:
+            self.settle(self.connection, row.subject, None, self.at)
         return self._waits_again(row) if verdict.final else current_about(self.connection, [row.subject])[row.subject]
 
     def _claim(self, row: Row[Any]) -> None:
@@ -168,7 +198,7 @@ class Desk:
 
     def _case(self, conclusion_id: str) -> tuple[Row[Any], Case]:
         row = get_conclusion(self.connection, conclusion_id)
-        if row is None or row.decision != "review" or row.decided_by != "model":
+        if row is None or row.place is None:
             raise ReviewError("not_waiting", f"No case waits under {conclusion_id[:80]!r}. Take the next one.")
         return row, store.case_of(self.connection, row, self.policy)
 
@@ -186,11 +216,24 @@ class Desk:
         return new_id
 
 
+def is_blind(row: Row[Any]) -> bool:
+    """Whether it was drawn at random to be read blind."""
+    return row.lot is not None and row.lot < 0
+
+
+def as_read(row: Row[Any]) -> Conclusion:
+    """The conclusion as its reader is told of it: read blind, not even why it came or whether it is released."""
+    told = restored(row)
+    return replace(told, decision=Decision.REVIEW, flags=flags(["drawn_at_random"])) if is_blind(row) else told
+
+
 def shows_model_answer(case: Case, row: Row[Any], policy: ReviewPolicy) -> bool:
     """Whether this reader sees the model's answer first: not in an independent reading, nor on the hidden share.
 
-    Once somebody has answered and taken it back, it is known.
+    Once somebody has answered and taken it back, it is known. What was drawn at random is always read blind.
     """
+    if is_blind(row):
+        return False
     if case.readings > 1 and not case.needs_adjudicator:
         return False
     return any(not verdict.stands for verdict in case.verdicts) or policy.shows_model_answer(row.subject)

@@ -6,27 +6,33 @@ is now. htmx follows the same redirects and swaps the part that changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
+from starlette.background import BackgroundTask
 
-from models.predictors.feedback import EMOTIONS
+from models.journey.event import SECOND
 from models.review import MAX_EMOTIONS, Answer, Ending, ReviewError, ReviewPolicy
-from service.access import sessions
+from service.access import sessions, team
 from service.access.sessions import Person
 from service.body import read_body
-from service.errors import BadRequest, Forbidden, Problem, Unauthorized
+from service.errors import BadRequest, Forbidden, Problem, TooMany, Unauthorized
+from service.insights.store import restored
+from service.live.bundles import bundles_of
 from service.reviews import view
 from service.reviews.desks import PolicyOf, open_desk
 from service.reviews.filters import asked_for, choices, filter_of, query_of
+from service.reviews.journey import span
 from service.reviews.logic import Desk
-from service.reviews.queue import FILTERS, Filter
+from service.reviews.marks import Explains, Marks, Piece
+from service.reviews.queue import EVERY, FILTERS, Filter
+from service.reviews.queue import next_waiting as queue_next
 from service.state import state_of
 from service.web.pages import page, wants_part
 
@@ -34,6 +40,14 @@ router = APIRouter(prefix="/reviews", include_in_schema=False)
 
 FORM_BYTES = 65_536
 QUEUE_LINES = 12
+EMOTION_KEYS: Mapping[str, str] = {
+    "anger": "a", "annoyance": "y", "disappointment": "d", "disapproval": "v", "disgust": "k", "sadness": "s",
+    "fear": "f", "nervousness": "w", "remorse": "r", "embarrassment": "b", "grief": "G", "confusion": "c",
+    "curiosity": "q", "surprise": "p", "realization": "z", "gratitude": "g", "joy": "j", "love": "l", "relief": "u",
+    "admiration": "m", "approval": "o", "caring": "h", "excitement": "x", "optimism": "t", "amusement": "i",
+    "desire": "D", "pride": "P",
+}  # fmt: skip
+"""The key of each emotion while they are open, small or capital. Neutral is an answer, not an emotion."""
 _HERE = Path(__file__).parent
 _SIGNED_OUT = "You have been signed out. Sign in again and go on; everything you answered is saved."
 
@@ -78,7 +92,7 @@ WhichOf = Annotated[Filter, Depends(asked_for)]
 def queue(request: Request, person: PersonOf, policy: PolicyOf, which: WhichOf, why: str = "") -> Response:
     """What waits; or the way in."""
     if person is None:
-        return _sign_in_page(_SIGNED_OUT if why == "signed_out" else "")
+        return _sign_in_page(request, _SIGNED_OUT if why == "signed_out" else "")
     with _reading(request, person, policy, which) as desk:
         holding = desk.holding() is not None
         context = {
@@ -97,10 +111,10 @@ def sign_in(request: Request, form: FormOf) -> Response:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("This form came from another site.", "Open /reviews and sign in there.", code="csrf")
     try:
-        token = sessions.sign_in(state_of(request), form.one("key"), form.one("name"))
-    except (Unauthorized, Forbidden, Problem) as error:
-        return _sign_in_page(_explain(error), name=form.one("name"), status=error.status)
-    answer = _see("/reviews")
+        token = sessions.sign_in(state_of(request), form.one("name"), form.one("password"), _address_of(request))
+    except (Unauthorized, TooMany) as error:
+        return _sign_in_page(request, _explain(error), name=form.one("name"), error=error)
+    answer = see("/reviews")
     sessions.remember(answer, token, request, state_of(request))
     return answer
 
@@ -112,7 +126,7 @@ def sign_out(request: Request, person: PersonOf, form: FormOf) -> Response:
         sessions.check_form(person, form.one("csrf"))
         with state.service.write() as connection:
             sessions.sign_out(connection, request, state.clock())
-    answer = _see("/reviews")
+    answer = see("/reviews")
     sessions.forget(answer)
     return answer
 
@@ -120,17 +134,49 @@ def sign_out(request: Request, person: PersonOf, form: FormOf) -> Response:
 @router.get("/guideline")
 def guideline(person: PersonOf, policy: PolicyOf) -> Response:
     if person is None:
-        return _see("/reviews")
+        return see("/reviews")
     return page(_HERE, "guideline.html", {"person": person, "policy": policy, "here": "guideline"})
 
 
 @router.get("/case")
-def case(request: Request, person: PersonOf, policy: PolicyOf, which: WhichOf) -> Response:
-    """The case that this person holds, or why there is none. Claims nothing: reading a page changes nothing."""
+def case(request: Request, person: PersonOf, policy: PolicyOf, which: WhichOf, marks: str = "") -> Response:
+    """The case that this person holds, or why there is none. Claims nothing: reading a page changes nothing.
+
+    Words that moved the model are marked where that is known, or with `marks=yes`, which takes a moment.
+    """
     if person is None:
-        return _to_sign_in(request)
+        return to_sign_in(request)
     with _reading(request, person, policy, which) as desk:
-        return _case_page(request, desk, person)
+        return _case_page(request, desk, person, wait=marks == "yes")
+
+
+@router.get("/case/marks")
+def marks(request: Request, person: PersonOf, policy: PolicyOf) -> Response:
+    """The words of the case that this person holds, with those marked that moved the model."""
+    if person is None:
+        return to_sign_in(request)
+    with _reading(request, person, policy, EVERY) as desk:
+        held = desk.holding()
+        case = view.case_view(desk, held, _explain_by(request, wait=True)) if held else None
+    return page(_HERE, "marked_words.html", {"case": case}) if case else Response(status_code=204)
+
+
+@router.get("/case/ahead")
+def ahead(request: Request, person: PersonOf, policy: PolicyOf, which: WhichOf) -> Response:
+    """The words of the case that comes after the one held, to be shown while a verdict is on its way. Claims nothing:
+    somebody else may take it meanwhile, and then another comes. What explains it is computed then, and remembered."""
+    if person is None:
+        return to_sign_in(request)
+    with _reading(request, person, policy, which) as desk:
+        held, row = desk.holding(), queue_next(desk.connection, desk.asking)
+        if row is None or (held is not None and held.subject == row.subject):
+            return Response(status_code=204)
+        case = view.case_view(desk, row, _explain_by(request))
+        asked = restored(row).answer
+    answer = page(_HERE, "case_ahead.html", {"case": case})
+    if case.unmarked:
+        answer.background = BackgroundTask(_explain_by(request, wait=True), case.text, str(asked), row.digest)
+    return answer
 
 
 @router.post("/next")
@@ -144,7 +190,7 @@ def verdict(request: Request, person: PersonOf, policy: PolicyOf, form: FormOf) 
     """Answer the case, then take the next one, both in one transaction."""
 
     def act(desk: Desk) -> None:
-        desk.answer(form.one("conclusion_id"), _answer(form), form.one("verdict_id")[:64] or desk.ids(),
+        desk.answer(form.one("conclusion_id"), answer_of(form), form.one("verdict_id")[:64] or desk.ids(),
                     together=form.one("together") == "yes")  # fmt: skip
         desk.take_next()
 
@@ -186,7 +232,7 @@ def _act(
     try:
         known = sessions.check_form(person, form.one("csrf") or request.headers.get("x-csrf-token", ""))
     except (Unauthorized, Forbidden):
-        return _to_sign_in(request)
+        return to_sign_in(request)
     which = filter_of({name: form.one(name) for name in FILTERS})
     try:
         with open_desk(request, known.name, policy, which=which) as desk:
@@ -195,7 +241,7 @@ def _act(
         with _reading(request, known, policy, which) as desk:
             status = 422 if error.code == "invalid_verdict" else 409
             return _case_page(request, desk, known, trouble=error.sentence, status=status)
-    return _see(f"{to}{query_of(which)}")
+    return see(f"{to}{query_of(which)}")
 
 
 @contextmanager
@@ -204,18 +250,20 @@ def _reading(request: Request, person: Person, policy: ReviewPolicy, which: Filt
         yield desk
 
 
-def _case_page(request: Request, desk: Desk, person: Person, *, trouble: str = "", status: int = 200) -> Response:
+def _case_page(
+    request: Request, desk: Desk, person: Person, *, trouble: str = "", status: int = 200, wait: bool = False
+) -> Response:
     held = desk.holding()
     counts = view.counts(desk)
     context = {
-        "case": view.case_view(desk, held) if held else None,
+        "case": view.case_view(desk, held, _explain_by(request, wait=wait)) if held else None,
         "last": view.last_verdict(desk),
         "counts": counts,
         "skipped_left": 0 if held else _only_skipped(desk, counts),
         "offered": held is not None or desk.is_offered(),
         "which": desk.which,
         "query": query_of(desk.which),
-        "emotions": [emotion for emotion in EMOTIONS if emotion != "neutral"],
+        "emotions": EMOTION_KEYS,
         "max_emotions": MAX_EMOTIONS,
         "person": person,
         "policy": desk.policy,
@@ -226,13 +274,26 @@ def _case_page(request: Request, desk: Desk, person: Person, *, trouble: str = "
     return page(_HERE, template, context, status)
 
 
+def _explain_by(request: Request, *, wait: bool = False) -> view.Explain:
+    """Marks words by the bundle that serves, where it is the one that concluded; computes them only where `wait`."""
+    live, marks = bundles_of(request).now(), cast(Marks, request.app.state.marks)
+
+    def explain(text: str, answer: str, digest: str | None) -> Sequence[Piece] | None:
+        if digest is None or digest != live.model.digest or not isinstance(live.bundle, Explains):
+            return view.unmarked(text, answer, digest)
+        return marks.of(live.bundle, digest, text, answer) if wait else marks.known(digest, text, answer)
+
+    return explain
+
+
 def _only_skipped(desk: Desk, counts: view.Counts) -> int:
     """How many wait, if all that wait were skipped by this person; else 0."""
     skipped = desk.skipped()
     return skipped if skipped == counts.open else 0
 
 
-def _answer(form: Form) -> Answer:
+def answer_of(form: Form) -> Answer:
+    """The answer that a form holds. Raises ReviewError."""
     intensity = form.one("intensity")
     if intensity and not intensity.lstrip("-").isdecimal():
         raise ReviewError("invalid_verdict", "Intensity is a whole number from -4 to 4.", field="intensity")
@@ -240,22 +301,30 @@ def _answer(form: Form) -> Answer:
     return Answer(form.one("answer"), form.every("emotions"), int(intensity) if intensity else None, note)
 
 
-def _sign_in_page(trouble: str, name: str = "", status: int = 200) -> Response:
-    return page(_HERE, "sign_in.html", {"trouble": trouble, "name": name, "person": None, "here": ""}, status)
+def _sign_in_page(request: Request, trouble: str, name: str = "", error: Problem | None = None) -> Response:
+    with state_of(request).service.read() as connection:
+        nobody = team.is_empty(connection)
+    context = {"trouble": trouble, "name": name, "nobody": nobody, "person": None, "here": ""}
+    answer = page(_HERE, "sign_in.html", context, error.status if error else 200)
+    answer.headers.update(error.headers if error else {})
+    return answer
+
+
+def _address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _explain(error: Problem) -> str:
-    if error.code == "scope_missing":
-        return "This key may not review. Ask for one with the scope review."
-    if error.code in ("key_unknown", "key_missing"):
-        return "This key is not in force. Check that you copied all of it, or ask for a new one."
+    if (seconds := error.headers.get("Retry-After")) is not None:
+        return f"There were too many wrong tries. Try again in {span(int(seconds) * SECOND)}."
     return f"{error.message} {error.fix}"
 
 
-def _to_sign_in(request: Request) -> Response:
+def to_sign_in(request: Request) -> Response:
+    """Where somebody who is not signed in is sent; htmx is told to open that page as a whole."""
     where = "/reviews?why=signed_out"
-    return Response(status_code=401, headers={"HX-Redirect": where}) if wants_part(request) else _see(where)
+    return Response(status_code=401, headers={"HX-Redirect": where}) if wants_part(request) else see(where)
 
 
-def _see(path: str) -> RedirectResponse:
+def see(path: str) -> RedirectResponse:
     return RedirectResponse(path, status_code=303)

@@ -206,7 +206,8 @@ def _read() -> ColumnElement[int]:
 
 def _readings() -> ColumnElement[int]:
     """How many people are to read it; the lot decides."""
-    return case((conclusions.c.lot < bindparam("twice_share"), 2), else_=1)
+    twice: ColumnElement[float] = bindparam("twice_share")
+    return case((and_(conclusions.c.lot < twice, twice > 0), 2), else_=1)
 
 
 def _adjudicated() -> ColumnElement[bool]:

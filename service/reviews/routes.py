@@ -14,9 +14,11 @@ from models.review import MAX_NAME, MAX_NOTE, Answer, Ending, ReviewError
 from service.access.keys import Key, require
 from service.body import documented, read_model
 from service.errors import Conflict, Invalid, NotFound, Problem
-from service.reviews import customers, forecasts, letters, pages, view
+from service.insights.store import get_conclusion
+from service.reviews import customers, figures, forecasts, letters, mine, pages, promise_routes, promises, view
 from service.reviews.desks import PolicyOf, open_desk
 from service.reviews.filters import asked_for
+from service.reviews.logic import Desk
 from service.reviews.queue import Filter
 from service.web import pages as web
 
@@ -25,6 +27,10 @@ router.include_router(pages.router)
 router.include_router(letters.router)
 router.include_router(customers.router)
 router.include_router(forecasts.router)
+router.include_router(promise_routes.router)
+router.include_router(promises.router)
+router.include_router(figures.router)
+router.include_router(mine.router)
 router.include_router(web.router)
 
 BODY_BYTES = 65_536
@@ -59,7 +65,8 @@ class ClaimBody(ByReviewer):
 
 
 class VerdictBody(ByReviewer):
-    """A person's answer. Sent twice with one `verdict_id`, it counts once; `together` answers all of the same words."""
+    """A person's answer. Sent twice with one `verdict_id`, it counts once; `together` answers all of the same words,
+    `again` takes the place of the verdict that stands."""
 
     answer: str = Field(examples=["negative"])
     emotions: list[str] = Field(default_factory=list, examples=[["disappointment"]])
@@ -67,6 +74,7 @@ class VerdictBody(ByReviewer):
     note: str = Field("", max_length=MAX_NOTE)
     verdict_id: str | None = Field(None, min_length=1, max_length=64)
     together: bool = False
+    again: bool = False
 
 
 class ReleaseBody(ByReviewer):
@@ -129,7 +137,11 @@ def verdict(
     """Answer a case. The insight says so at once."""
     with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
         answer = Answer(body.answer, tuple(body.emotions), body.intensity, body.note)
-        given = desk.answer(conclusion_id, answer, body.verdict_id or desk.ids(), together=body.together)
+        verdict_id = body.verdict_id or desk.ids()
+        if body.again:
+            given = desk.answer_again(_subject(desk, conclusion_id), answer, verdict_id)
+        else:
+            given = desk.answer(conclusion_id, answer, verdict_id, together=body.together)
     return {
         "verdict_id": given.verdict_id,
         "conclusion_id": given.conclusion_id,
@@ -155,6 +167,14 @@ def release(
     with _told(), open_desk(request, body.reviewer or key.name, policy) as desk:
         desk.give_back(conclusion_id, ending=ending, reason=body.reason)
     return {"status": "open"}
+
+
+def _subject(desk: Desk, conclusion_id: str) -> str:
+    """What the conclusion is about."""
+    row = get_conclusion(desk.connection, conclusion_id)
+    if row is None:
+        raise ReviewError("not_waiting", f"There is no conclusion {conclusion_id[:80]!r}.")
+    return str(row.subject)
 
 
 @contextmanager

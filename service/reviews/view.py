@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-import msgspec
 from sqlalchemy import Row
 
 from models.insight import FLAGS, Conclusion, Flag
 from models.journey.event import DAY, Micros, format_time
 from models.review import Case, Status
-from service.insights.store import get_conclusion, restored
+from service.customers.consent import objecting
+from service.insights.store import get_conclusion
 from service.reviews import queue, store
 from service.reviews.journey import Step, Timeline, span, timeline
-from service.reviews.logic import Desk, shows_model_answer
+from service.reviews.logic import Desk, as_read, shows_model_answer
+from service.reviews.marks import Piece
+from service.reviews.similar import most_like
 
 EXCERPT = 140
+PAST = 1_000
+"""Latest verdicts among whose words similar ones are looked for."""
+Explain: TypeAlias = Callable[[str, str, str | None], Sequence[Piece] | None]
+"""The text in pieces, for an answer of the bundle with this digest; None where that is not known yet."""
 _SAYS_LITTLE = ("below_threshold", "no_promise")
 """Flags that nearly every case has: told last, and on the list only where there is no other."""
 
@@ -87,6 +93,15 @@ class Chance:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A case like this one and how people decided it."""
+
+    excerpt: str
+    answer: str
+    ago: str
+
+
+@dataclass(frozen=True, slots=True)
 class CaseView:
     """One case as its reviewer sees it. What the model thinks is empty where it is hidden."""
 
@@ -95,6 +110,10 @@ class CaseView:
     feedback_id: str
     verdict_id: str
     text: str
+    pieces: tuple[Piece, ...]
+    """The text, with the words marked that moved the model; in one piece where its answer is hidden."""
+    unmarked: bool
+    """Whether marks are still to be asked for."""
     channel: str
     said_at: str
     said_ago: str
@@ -104,6 +123,8 @@ class CaseView:
     model_answer: str | None
     chances: tuple[Chance, ...]
     model_emotions: tuple[str, ...]
+    similar: tuple[Past, ...]
+    """Like cases and how people decided them; none where the model's answer is hidden."""
     journey: Timeline
     before: tuple[str, ...]
     """What an adjudicator must know: who escalated it and why, what readers said."""
@@ -139,9 +160,14 @@ def waiting(desk: Desk, limit: int, offset: int = 0) -> list[Waiting]:
     return [_waiting(row, desk.at) for row in queue.waiting(desk.connection, desk.asking, limit, offset)]
 
 
-def case_view(desk: Desk, row: Row[Any]) -> CaseView:
+def unmarked(text: str, _: str, __: str | None) -> Sequence[Piece]:
+    """Explains nothing."""
+    return [Piece(text)]
+
+
+def case_view(desk: Desk, row: Row[Any], explain: Explain = unmarked) -> CaseView:
     """The case behind a waiting conclusion."""
-    conclusion = restored(row)
+    conclusion = as_read(row)
     case = store.case_of(desk.connection, row, desk.policy)
     said = store.words_of(desk.connection, row.subject)
     said_at = said.said_at if said else row.concluded_at
@@ -149,12 +175,17 @@ def case_view(desk: Desk, row: Row[Any]) -> CaseView:
     details: Mapping[str, Any] = conclusion.details if shown else {}
     holder = case.held_by(desk.reviewer, desk.at)
     until = holder.until if holder else desk.at
+    text = said.text.strip() if said else ""
+    marked = explain if shown and conclusion.answer is not None else unmarked
+    pieces = marked(text, str(conclusion.answer), row.digest)
     return CaseView(
         conclusion_id=row.conclusion_id,
         customer_id=row.customer_id,
         feedback_id=row.subject,
         verdict_id=desk.ids(),
-        text=said.text.strip() if said else "",
+        text=text,
+        pieces=(Piece(text),) if pieces is None else tuple(pieces),
+        unmarked=pieces is None,
         channel=said.channel if said else "",
         said_at=format_time(said_at),
         said_ago=span(desk.at - said_at),
@@ -164,6 +195,7 @@ def case_view(desk: Desk, row: Row[Any]) -> CaseView:
         model_answer=conclusion.answer if shown else None,
         chances=_chances(conclusion) if shown else (),
         model_emotions=tuple(one["emotion"] for one in details.get("emotions") or () if one["emotion"] != "neutral"),
+        similar=_similar(desk, row.subject, text) if shown else (),
         journey=_journey(desk, row.customer_id, said_at),
         before=_before(case) if case.needs_adjudicator else (),
         alike=len(desk.alike(row, case)),
@@ -178,9 +210,10 @@ def case_dict(desk: Desk, row: Row[Any]) -> dict[str, Any]:
     view = case_view(desk, row)
     return {
         "conclusion_id": view.conclusion_id, "verdict_id": view.verdict_id, "customer_id": view.customer_id,
-        "text": view.text, "rating": view.rating, "claimed_until": view.until, "model_answer_shown": view.shown,
+        "text": view.text, "similar": [asdict(one) for one in view.similar],
+        "rating": view.rating, "claimed_until": view.until, "model_answer_shown": view.shown,
         "guideline_version": desk.policy.guideline_version, "alike": view.alike,
-        "conclusion": restored(row).to_dict(provisional=view.shown),
+        "conclusion": as_read(row).to_dict(provisional=view.shown),
         "journey": [asdict(moment) for moment in view.journey.moments if not moment.now],
     }  # fmt: skip
 
@@ -192,14 +225,14 @@ def last_verdict(desk: Desk) -> LastVerdict | None:
         return None
     said = store.words_of(desk.connection, row.subject)
     revealed = None if row.model_answer_shown else row.model_answer
-    return LastVerdict(row.conclusion_id, row.answer, _excerpt(said.text if said else "", 60), revealed,
+    return LastVerdict(row.conclusion_id, row.answer, excerpt(said.text if said else "", 60), revealed,
                        len(store.given_with(desk.connection, row)))  # fmt: skip
 
 
 def _waiting(row: Row[Any], at: Micros) -> Waiting:
-    found = Conclusion.restore(msgspec.json.decode(row.stored)).flags
+    found = as_read(row).flags
     return Waiting(
-        row.conclusion_id, row.customer_id, row.subject, _excerpt(row.text or "", EXCERPT), row.channel or "",
+        row.conclusion_id, row.customer_id, row.subject, excerpt(row.text or "", EXCERPT), row.channel or "",
         row.waiting_since, span(at - row.waiting_since), any(flag.code == "urgent" for flag in found),
         bool(row.claimed), bool(row.adjudicate), found,
     )  # fmt: skip
@@ -219,6 +252,17 @@ def _before(case: Case) -> tuple[str, ...]:
     return tuple(told)
 
 
+def _similar(desk: Desk, subject: str, text: str) -> tuple[Past, ...]:
+    past = store.past_verdicts(desk.connection, subject, PAST)
+    found = [past[number] for number, _ in most_like(text, [row.text for row in past])]
+    gone = objecting(desk.connection, [row.customer_id for row in found])
+    return tuple(
+        Past(excerpt(row.text, EXCERPT), row.answer, span(desk.at - row.decided_at))
+        for row in found
+        if row.customer_id not in gone
+    )
+
+
 def _chances(conclusion: Conclusion) -> tuple[Chance, ...]:
     listed = conclusion.details.get("distribution") or ()
     return tuple(Chance(one["polarity"], round(100 * one["probability"])) for one in listed)
@@ -229,7 +273,7 @@ def _journey(desk: Desk, customer_id: str, said_at: Micros) -> Timeline:
     return timeline([Step(f"{r.channel}.{r.action}", r.stage, r.occurred_at, r.contact) for r in rows], said_at)
 
 
-def _excerpt(text: str, length: int) -> str:
+def excerpt(text: str, length: int) -> str:
     """The beginning, cut between words."""
     plain = " ".join(text.split())
     return plain if len(plain) <= length else plain[:length].rsplit(" ", 1)[0] + "…"

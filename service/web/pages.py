@@ -5,7 +5,7 @@ Knows no noun: each noun keeps its own templates in `<noun>/templates` and its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,17 +37,19 @@ def words(name: str) -> str:
 
 
 @cache
-def environment(noun: Path) -> Environment:
-    """Templates of one noun over the base templates. A name that the page was not given is an error, not a blank."""
-    loader = FileSystemLoader([noun / "templates", _HERE / "templates"])
+def environment(*nouns: Path) -> Environment:
+    """Templates of these nouns over the base templates. A name that the page was not given is an error, not a blank."""
+    loader = FileSystemLoader([*(noun / "templates" for noun in nouns), _HERE / "templates"])
     found = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     found.filters["words"] = words
     return found
 
 
-def page(noun: Path, template: str, context: Mapping[str, Any], status: int = 200) -> HTMLResponse:
-    """Render a template of the noun whose folder is given."""
-    html = environment(noun).get_template(template).render(context)
+def page(
+    noun: Path, template: str, context: Mapping[str, Any], status: int = 200, beside: Sequence[Path] = ()
+) -> HTMLResponse:
+    """Render a template of the noun whose folder is given; `beside` are nouns whose templates it includes."""
+    html = environment(noun, *beside).get_template(template).render(context)
     return HTMLResponse(html, status, headers=_HEADERS)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
 
 from models.review import ReviewPolicy
 from service.app import create_app
 from service.reviews.desks import review_policy
 from service.settings import Settings
 from tests.service.fakes import CountingIds, FakeClock
-from tests.service.reviews.fakes import SHOWN, Company, FixedBundles
+from tests.service.reviews.fakes import PASSWORD, SHOWN, Company, FixedBundles
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -60,12 +60,14 @@ class Site:
         found: dict[str, Any] = answer.json()["feeling"]
         return found
 
-    def sign_in(self, name: str = "Ada") -> None:
+    def sign_in(self, name: str = "Ada", role: str = "reviewer") -> None:
         """By keyboard: the cursor is in the name already."""
+        self.company.member(name, role)
         self.page.goto(f"{self.url}/reviews")
+        expect(self.page.locator("#name")).to_be_focused()
         self.page.keyboard.type(name)
         self.page.keyboard.press("Tab")
-        self.page.keyboard.type(self.company.key("review"))
+        self.page.keyboard.type(PASSWORD)
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector("text=Feelings waiting for a person")
         self.page.wait_for_load_state()

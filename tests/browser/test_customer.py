@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from models.journey.event import Event
 from service.events import store as log
 from tests.browser.conftest import OpenSite, Site
+from tests.service.reviews.fakes import PASSWORD
 
 pytestmark = pytest.mark.browser
 
@@ -70,9 +71,10 @@ def test_somebody_is_looked_up_by_any_id_and_older_pages_follow(site: OpenSite) 
 def test_an_objection_is_taken_down_and_lifted(site: OpenSite, script: bool) -> None:
     ours = site(java_script_enabled=script)
     a_customer(ours)
+    ours.company.member("Ada")
     ours.page.goto(f"{ours.url}/reviews")
     ours.page.get_by_label("Your name").fill("Ada")
-    ours.page.get_by_label("Review key").fill(ours.company.key("review"))
+    ours.page.get_by_label("Password").fill(PASSWORD)
     ours.page.get_by_role("button", name="Sign in").click()
     ours.page.get_by_role("link", name="Customers").click()
     ours.page.locator("#id").fill("c1")

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, Route, expect
 
 from service.reviews.logic import Desk
 from tests.browser.conftest import OpenSite, Site
-from tests.service.reviews.fakes import SHOWN
+from tests.service.reviews.fakes import PASSWORD, SHOWN
 
 pytestmark = pytest.mark.browser
 
@@ -131,13 +131,14 @@ def test_everything_works_with_javascript_off(site: OpenSite, tmp_path: Path) ->
     ours = site(java_script_enabled=False)
     ours.company.say(*TEXTS[:2])
     page = ours.page
+    ours.company.member("Ada")
     page.goto(f"{ours.url}/reviews")
     page.get_by_label("Your name").fill("Ada")
-    page.get_by_label("Review key").fill(ours.company.key("review"))
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("button", name="Take the next case").click()
     expect(page.locator("#words")).to_contain_text(TEXTS[0])
-    page.locator("summary").click()
+    page.locator("details.more summary").click()
     page.get_by_text("disappointment", exact=True).click()
     page.get_by_label("Note").fill("third visit")
     page.get_by_role("button", name="Negative").click()
@@ -200,9 +201,10 @@ def test_filters_work_with_javascript_off_and_stay_until_all_are_shown(site: Ope
     ours.company.say(*TEXTS[:2])
     ours.company.say(TEXTS[2], channel="mail")
     page = ours.page
+    ours.company.member("Ada")
     page.goto(f"{ours.url}/reviews")
     page.get_by_label("Your name").fill("Ada")
-    page.get_by_label("Review key").fill(ours.company.key("review"))
+    page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_label("Channel").select_option("mail")
     page.get_by_role("button", name="Show", exact=True).click()

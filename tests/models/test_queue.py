@@ -66,7 +66,7 @@ def test_more_money_is_never_less_at_stake(spent: int, more: int) -> None:
 def test_lots_fall_evenly_and_words_that_only_a_lot_sent_are_always_read_twice() -> None:
     lots = [lot_of(f"f{number}") for number in range(5_000)]
     assert 0.08 < sum(lot < 0.1 for lot in lots) / 5_000 < 0.12
-    assert lot_of("f1", chance_of_review=0.05) < 0
+    assert lot_of("f1", blind=True) < 0
 
 
 @given(st.text("abcDEF äß.", max_size=60))

@@ -23,6 +23,7 @@ from models.review import (
     decide,
     release,
     renew,
+    revise,
     undo,
 )
 
@@ -281,6 +282,7 @@ class Reviewing(RuleBasedStateMachine):
         self.at = 10**15
         self.cases = {"c1": Case("c1"), "c2": Case("c2", readings=2), "c3": Case("c3", readings=2)}
         self.acknowledged: dict[str, Verdict] = {}
+        self.revisions: set[str] = set()
         self.ids = iter(range(10**6))
 
     def keep(self, case_id: str, *facts: Claim | Verdict) -> None:
@@ -297,6 +299,9 @@ class Reviewing(RuleBasedStateMachine):
             "not_held": held is None,
         }
         assert reasons[error.code]
+
+    def refused_again(self, error: ReviewError, case: Case, reviewer: str) -> None:
+        assert {"not_decided": case.verdict is None, "needs_adjudicator": reviewer != "Lea"}[error.code]
 
     @rule(seconds=st.integers(-30, 700))
     def time_passes(self, seconds: int) -> None:
@@ -320,6 +325,24 @@ class Reviewing(RuleBasedStateMachine):
             self.keep(case_id, release(case, reviewer, self.at, BLIND, ending=ending))
         except ReviewError as error:
             self.refused(error, case, reviewer)
+
+    @rule(case_id=case_ids, reviewer=reviewers, polarity=st.sampled_from(["negative", "mixed", "cannot_tell"]))
+    def somebody_answers_again(self, case_id: str, reviewer: str, polarity: str) -> None:
+        case, verdict_id = self.cases[case_id], f"v{next(self.ids)}"
+        try:
+            verdict, before = revise(case, reviewer, self.at, Answer(polarity), policy=BLIND, verdict_id=verdict_id)
+        except ReviewError as error:
+            self.refused_again(error, case, reviewer)
+            return
+        assert before is not None
+        assert case.verdict is not None
+        assert (before.verdict_id, before.undone_at) == (case.verdict.verdict_id, self.at)
+        assert reviewer in ("Lea", case.verdict.reviewer)
+        self.keep(case_id, before, verdict)
+        self.acknowledged |= {before.verdict_id: before, verdict_id: verdict}
+        self.revisions.add(verdict_id)
+        again = revise(self.cases[case_id], reviewer, self.at, Answer(polarity), policy=BLIND, verdict_id=verdict_id)
+        assert again == (verdict, None)
 
     @rule(case_id=case_ids, reviewer=reviewers)
     def somebody_is_still_there(self, case_id: str, reviewer: str) -> None:
@@ -356,7 +379,8 @@ class Reviewing(RuleBasedStateMachine):
     @invariant()
     def nobody_holds_or_reads_a_case_twice(self) -> None:
         for case in self.cases.values():
-            read = [verdict.reviewer for verdict in case.verdicts if verdict.stands]
+            standing = [verdict for verdict in case.verdicts if verdict.stands]
+            read = [verdict.reviewer for verdict in standing if verdict.verdict_id not in self.revisions]
             assert len(read) == len(set(read))
             mine: dict[str, list[Claim]] = {}
             for one in case.claims:
@@ -373,7 +397,7 @@ class Reviewing(RuleBasedStateMachine):
         for case in self.cases.values():
             final = [verdict for verdict in case.verdicts if verdict.stands and verdict.final]
             assert len(final) <= 1
-            if not final:
+            if not final or final[0].verdict_id in self.revisions:
                 continue
             said = {reading.answer.polarity for reading in case.read} | {final[0].answer.polarity}
             agreed = len(case.read) + 1 >= case.readings and len(said) == 1

@@ -5,6 +5,8 @@
   const STORE = "journey-insight.keys";
   const UNREAD_MILLISECONDS = 300;
   let arrivedAt = -Infinity;
+  let ahead = "";
+  let preview = null;
   const keysOn = () => localStorage.getItem(STORE) !== "off";
   const typing = (element) =>
     element.closest("textarea, select, [contenteditable]") ||
@@ -12,7 +14,35 @@
   const find = (key) => document.querySelector(`[data-key="${CSS.escape(key)}"]:not([disabled])`);
   const say = (text) => { document.getElementById("live").textContent = text; };
 
+  // While the emotions are open, letters are theirs; the intensity has two keys always.
+  function mood(key) {
+    const step = { "-": -1, "−": -1, "+": 1, "=": 1 }[key];
+    const panel = document.querySelector("details.more");
+    if (!panel) return false;
+    if (step) {
+      const all = [...panel.querySelectorAll('[name="intensity"]')];
+      const at = all.findIndex((one) => one.checked);
+      const chosen = all[Math.max(0, Math.min(all.length - 1, (at < 0 ? (all.length - 1) / 2 : at) + step))];
+      panel.open = true;
+      chosen.checked = true;
+      say(`Intensity ${chosen.value}`);
+      return true;
+    }
+    if (!panel.open) return false;
+    if (key === "Escape") {
+      panel.open = false;
+      document.getElementById("words").focus();
+      return true;
+    }
+    const box = panel.querySelector(`[data-mood="${CSS.escape(key)}"]`);
+    if (!box) return false;
+    box.checked = !box.checked;
+    say(`${box.value} ${box.checked ? "on" : "off"}`);
+    return true;
+  }
+
   function press(key) {
+    if (mood(key)) return true;
     const element = find(key);
     if (!element) return false;
     const details = element.closest("details");
@@ -35,11 +65,23 @@
     // Enter belongs to the focused button or link; only when none is focused does it confirm the model's answer.
     if (event.key === "Enter" && target.closest("a, button, summary, input")) return;
     // A key struck twice must not answer the next case, which nobody can have read yet.
-    if (performance.now() - arrivedAt < UNREAD_MILLISECONDS) return;
+    if (performance.now() - arrivedAt < UNREAD_MILLISECONDS || preview) return;
     if (!event.repeat && press(event.key)) event.preventDefault();
   });
 
+  // A menu closes when something else is chosen, and by Escape.
+  const closeMenus = (but) => document.querySelectorAll("details.menu[open]").forEach((menu) => {
+    if (menu !== but) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    const menu = event.key === "Escape" && event.target.closest("details.menu[open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+
   document.addEventListener("click", (event) => {
+    closeMenus(event.target.closest("details.menu"));
     const opener = event.target.closest("[data-opens]");
     if (!opener) return;
     const dialog = document.getElementById(opener.dataset.opens);
@@ -62,10 +104,60 @@
     box.hidden = !text;
   };
   document.addEventListener("htmx:before:request", () => trouble(""));
-  document.addEventListener("htmx:error", () =>
-    trouble("The connection was cut, so nothing is certain to be saved. Press the same key again: it counts once."));
-  document.addEventListener("htmx:after:swap", () => {
+  document.addEventListener("htmx:error", () => {
+    if (endPreview()) document.getElementById("words")?.focus();
+    trouble("The connection was cut, so nothing is certain to be saved. Press the same key again: it counts once.");
+  });
+
+  // The words of the next case are fetched ahead and shown while a verdict is on its way. The case that was answered is
+  // only hidden until the answer is there, so that it comes back as it was where the connection is cut.
+  async function fetchAhead() {
+    ahead = "";
+    if (!document.querySelector("#case .answering")) return;
+    const answer = await fetch(`/reviews/case/ahead${location.search}`).catch(() => null);
+    if (answer?.status === 200 && !answer.redirected) ahead = await answer.text();
+  }
+  function endPreview() {
+    if (!preview) return false;
+    preview.remove();
+    preview = null;
+    document.getElementById("case").hidden = false;
+    return true;
+  }
+  // The words that moved the model are marked as soon as they are known: that takes a moment which nobody waits for.
+  async function fetchMarks() {
+    const words = document.querySelector("#case [data-marks]");
+    if (!words) return;
+    const answer = await fetch(words.dataset.marks).catch(() => null);
+    const marked = answer?.status === 200 && !answer.redirected ? await answer.text() : "";
+    const arrived = document.createElement("blockquote");
+    arrived.innerHTML = marked;
+    if (!words.isConnected || arrived.textContent.trim() !== words.textContent.trim()) return;
+    words.innerHTML = marked;
+    const legend = document.getElementById("marks-legend");
+    if (legend) legend.hidden = !words.querySelector("mark");
+  }
+  document.addEventListener("submit", (event) => {
+    if (!ahead || preview || !event.target.matches("#case .answering, #case .passing")) return;
+    preview = document.createElement("div");
+    preview.innerHTML = ahead;
+    const current = document.getElementById("case");
+    current.after(preview);
+    current.hidden = true;
+    preview.querySelector(".words").focus();
     arrivedAt = performance.now();
+    window.scrollTo({ top: 0 });
+  });
+  fetchMarks();
+  fetchAhead();
+
+  document.addEventListener("htmx:after:swap", () => {
+    const previewed = preview?.querySelector("blockquote").textContent.trim();
+    if (endPreview()) document.querySelector("#case [autofocus]")?.focus();
+    // Who has read the words already need not wait; another case than the one shown ahead must be read first.
+    if (previewed !== document.querySelector("#words blockquote")?.textContent.trim()) arrivedAt = performance.now();
+    fetchMarks();
+    fetchAhead();
     const arrived = document.querySelector("[data-says]");
     if (arrived) say(arrived.dataset.says);
     const title = document.querySelector("[data-title]");

@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -19,7 +20,7 @@ from models.journey.assembly import Feedback
 from models.journey.event import DAY, Event, format_time
 from models.journey.journeys import Ints, Journeys
 from models.review import ReviewPolicy
-from service.access import keys
+from service.access import keys, team
 from service.app import create_app
 from service.events import projector
 from service.events import store as log
@@ -35,6 +36,9 @@ from service.state import State
 from tests.service.fakes import CAR, NOON, CountingIds, FakeClock
 
 SHOWN = ReviewPolicy(hidden_share=0)
+PASSWORD = "four words and more"
+QUICK_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+"""Of the password: as good as any to whom nobody attacks, and computed at once."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,12 @@ class Company:
     def key(self, *scopes: str, name: str = "a key") -> str:
         return keys.create(self.state.service, name, scopes, self.clock.at)[1]
 
+    def member(self, name: str, role: str = "reviewer") -> None:
+        """Puts somebody on the team, with PASSWORD, who is not yet."""
+        with self.state.service.write() as connection:
+            if team.secret_of(connection, name) is None:
+                team.add(connection, name, role, QUICK_HASH, self.clock.at)
+
     def feeling(self, customer: str) -> dict[str, Any]:
         """What a marketing tool reads."""
         answer = self.client.get(
@@ -179,11 +189,12 @@ class Browser:
                          verdict_id=self.field("verdict_id"), answer=answer, **fields)  # fmt: skip
 
 
-def signed_in(of: Company, name: str = "Ada", key: str | None = None) -> Browser:
-    """A browser of its own in which this person has signed in."""
+def signed_in(of: Company, name: str = "Ada", role: str = "reviewer") -> Browser:
+    """A browser of its own in which this person has signed in, put on the team first where need be."""
+    of.member(name, role)
     browser = Browser(TestClient(of.app))
     browser.open("/reviews")
-    browser.send("/reviews/sign-in", csrf="", key=key or of.key("review"), name=name)
+    browser.send("/reviews/sign-in", csrf="", password=PASSWORD, name=name)
     return browser
 
 

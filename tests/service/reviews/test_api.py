@@ -132,3 +132,22 @@ def test_the_page_and_the_api_speak_of_the_same_queue(dealer: Company) -> None:
     claim(dealer, "Ada")
     browser = signed_in(dealer, "Bo")
     assert "being read" in browser.open("/reviews")
+
+
+def test_a_verdict_is_answered_again_in_place_of_the_one_that_stands(dealer: Company) -> None:
+    dealer.say("First of all.", customer="c9")
+    path = f"/v1/reviews/{claim(dealer, 'Ada')['conclusion_id']}/verdict"
+    again = {"reviewer": "Ada", "answer": "mixed", "again": True}
+    status, told = call(dealer, "POST", path, again)
+    assert (status, told["code"]) == (409, "not_decided")
+    assert call(dealer, "POST", path, {"reviewer": "Ada", "answer": "negative"})[0] == 200
+    dealer.clock.forward(86_400)
+    for _ in range(2):
+        status, told = call(dealer, "POST", path, again | {"verdict_id": "v2"})
+        assert (status, told["verdict_id"], told["answer"]) == (200, "v2", "mixed")
+    assert dealer.feeling("c9")["answer"] == "mixed"
+    with dealer.state.service.read() as connection:
+        rows = connection.exec_driver_sql("SELECT answer, given_as, superseded_by FROM verdicts ORDER BY decided_at")
+        assert [tuple(row) for row in rows] == [("negative", "single", "v2"), ("mixed", "revision", None)]
+        counted = connection.exec_driver_sql("SELECT answered, overturned FROM overturns WHERE flag = 'polite_anger'")
+        assert tuple(counted.one()) == (1, 1)

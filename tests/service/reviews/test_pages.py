@@ -8,15 +8,15 @@ from fastapi.testclient import TestClient
 
 import service
 from models.review import ReviewPolicy
-from service.access import keys
-from tests.service.reviews.fakes import Browser, Company, company, signed_in
+from tests.service.reviews.fakes import PASSWORD, Browser, Company, company, signed_in
 
 HERE = Path(service.__file__).parent
 
 
-def test_a_person_signs_in_with_a_review_key_and_a_name(dealer: Company) -> None:
+def test_a_person_signs_in_with_a_name_and_a_password(dealer: Company) -> None:
+    dealer.member("Ada")
     browser = Browser(TestClient(dealer.app, follow_redirects=False))
-    answer = browser.client.post("/reviews/sign-in", data={"key": dealer.key("review"), "name": "Ada"})
+    answer = browser.client.post("/reviews/sign-in", data={"name": "Ada", "password": PASSWORD})
     assert answer.status_code == 303
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -26,34 +26,15 @@ def test_a_person_signs_in_with_a_review_key_and_a_name(dealer: Company) -> None
 
 
 def test_the_cookie_is_kept_from_plain_http_where_the_service_is_reached_by_https(dealer: Company) -> None:
+    dealer.member("Ada")
     client = TestClient(dealer.app, base_url="https://testserver", follow_redirects=False)
-    answer = client.post("/reviews/sign-in", data={"key": dealer.key("review"), "name": "Ada"})
+    answer = client.post("/reviews/sign-in", data={"name": "Ada", "password": PASSWORD})
     assert "Secure" in answer.headers["set-cookie"]
-
-
-@pytest.mark.parametrize(
-    ("key", "name", "status", "said"),
-    [
-        ("ji_wrong", "Ada", 401, "not in force"),
-        ("", "Ada", 401, "not in force"),
-        (None, "Ada", 403, "may not review"),
-        ("review", " ", 422, "1 to 80"),
-        ("review", "A\x07da", 422, "1 to 80"),
-    ],
-)
-def test_a_wrong_key_or_name_is_explained_on_the_page(
-    dealer: Company, key: str | None, name: str, status: int, said: str
-) -> None:
-    sent = dealer.key("read") if key is None else dealer.key("review") if key == "review" else key
-    answer = dealer.client.post("/reviews/sign-in", data={"key": sent, "name": name})
-    assert answer.status_code == status
-    assert said in answer.text
-    assert sent not in answer.text or not sent
 
 
 def test_a_sign_in_form_on_another_site_is_refused(dealer: Company) -> None:
     answer = dealer.client.post(
-        "/reviews/sign-in", data={"key": dealer.key("review"), "name": "Ada"}, headers={"sec-fetch-site": "cross-site"}
+        "/reviews/sign-in", data={"name": "Ada", "password": PASSWORD}, headers={"sec-fetch-site": "cross-site"}
     )
     assert answer.status_code == 403
 
@@ -66,16 +47,10 @@ def test_signing_out_ends_the_session_for_good(dealer: Company) -> None:
     assert "Sign in to review" in TestClient(dealer.app, cookies=stolen).get("/reviews").text
 
 
-def test_a_session_ends_by_itself_and_when_its_key_is_revoked(dealer: Company) -> None:
+def test_a_session_ends_by_itself(dealer: Company) -> None:
     browser = signed_in(dealer)
-    key_id = keys.all_keys(dealer.state.service)[0].key_id
     dealer.clock.forward(12 * 3600 + 1)
     assert "Sign in to review" in browser.open("/reviews")
-    fresh = signed_in(dealer, key=dealer.key("review"))
-    newest = keys.all_keys(dealer.state.service)[-1].key_id
-    assert newest != key_id
-    keys.revoke(dealer.state.service, newest, dealer.clock.at)
-    assert "Sign in to review" in fresh.open("/reviews")
 
 
 def test_a_form_without_this_sessions_token_changes_nothing(dealer: Company) -> None:

@@ -263,6 +263,21 @@ def test_settings_say_how_long_a_case_is_held_and_who_adjudicates(dealer: Compan
     assert call(dealer, "/v1/reviews/claim", {"reviewer": "Bo"})["case"] is not None
 
 
+def test_roles_say_who_adjudicates_and_a_setting_how_often_the_answer_is_hidden(dealer: Company) -> None:
+    dealer.app.dependency_overrides.clear()
+    state = dealer.state
+    chosen = state.settings.model_copy(update={"hidden_share": 1.0, "read_twice_share": 0.0})
+    dealer.app.state.service = replace(state, settings=chosen)
+    dealer.say("First of all.")
+    ada, bo, lea = (signed_in(dealer, name, role) for name, role in (("Ada", "reviewer"), ("Bo", "reviewer"),
+                                                                    ("Lea", "adjudicator")))  # fmt: skip
+    html = ada.send("/reviews/next")
+    assert "Hidden for this case until you have answered" in html
+    ada.send("/reviews/case/skip", conclusion_id=ada.field("conclusion_id"), ending="escalated")
+    assert "What is left is for others" in bo.send("/reviews/next")
+    assert "Ada escalated it" in lea.send("/reviews/next")
+
+
 class Crowd:
     """Fifty people who take, skip, let go, answer and take back at random, each in a thread of their own."""
 
