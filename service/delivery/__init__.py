@@ -1,0 +1,1 @@
+"""Delivery: changes as they are read, audiences, and webhooks that carry both to other tools."""
