@@ -1,4 +1,4 @@
-"""Keys: made, verified, revoked; a key has the scopes it was given and no others.
+"""Keys: made, verified, rotated, revoked; a key has the scopes it was given and no others.
 
 A key reads `ji_<key id>_<64 hex digits>`; it is shown once. Sessions of reviewers are in sessions.py.
 """
@@ -23,6 +23,7 @@ from starlette.concurrency import run_in_threadpool
 
 from models.journey.event import SECOND, Micros
 from service.access import store
+from service.access.limits import Limits
 from service.database import Database
 from service.errors import Forbidden, Invalid, NotFound, Unauthorized
 from service.state import State, state_of
@@ -51,6 +52,10 @@ class Key:
     revoked_at: Micros | None
     last_used_at: Micros | None
 
+    def in_force(self, now: Micros) -> bool:
+        """A key that was rotated is so until the moment that was left to its users."""
+        return self.revoked_at is None or now < self.revoked_at
+
 
 def create(database: Database, name: str, scopes: Sequence[str], now: Micros) -> tuple[Key, str]:
     """Make a key; the second value is the whole key, never to be seen again. Raises Invalid."""
@@ -73,20 +78,22 @@ def create(database: Database, name: str, scopes: Sequence[str], now: Micros) ->
 def verify(database: Database, whole: str, now: Micros) -> Key | None:
     """The key in force behind these characters, or None; its use is noted."""
     key = find(database, whole)
-    if key is not None and use_is_news(key, now):
+    if key is None or not key.in_force(now):
+        return None
+    if use_is_news(key, now):
         note_use(database, key, now)
     return key
 
 
 def find(database: Database, whole: str) -> Key | None:
-    """The key in force behind these characters, or None. Reads only. The secret is compared in constant time."""
+    """The key behind these characters, in force or not, or None. Reads only; compares the secret in constant time."""
     form = _FORM.fullmatch(whole)
     if form is None:
         return None
     with database.read() as connection:
         row = store.find(connection, form[1])
     expected = row.hash if row else _hash("")
-    if not hmac.compare_digest(_hash(form[2]), expected) or row is None or row.revoked_at is not None:
+    if not hmac.compare_digest(_hash(form[2]), expected) or row is None:
         return None
     return _key(row)
 
@@ -108,8 +115,23 @@ def revoke(database: Database, key_id: str, now: Micros) -> None:
     """From now on the key is unknown. Raises NotFound."""
     with database.write() as connection:
         if not store.revoke(connection, key_id, now):
-            raise NotFound(f"No key {key_id!r} is in force.", "See `python -m service keys list`.", code="unknown_key",
-                           field="key_id", value=key_id)  # fmt: skip
+            raise _no_such(key_id)
+
+
+def rotate(database: Database, key_id: str, now: Micros, overlap: Micros) -> tuple[Key, str]:
+    """A new key of the same name and scopes; the old one is in force for `overlap` still. Raises NotFound."""
+    with database.read() as connection:
+        row = store.find(connection, key_id)
+    if row is None or row.revoked_at is not None:
+        raise _no_such(key_id)
+    made = create(database, row.name, row.scopes.split(), now)
+    revoke(database, key_id, now + overlap)
+    return made
+
+
+def _no_such(key_id: str) -> NotFound:
+    return NotFound(f"No key {key_id!r} is in force.", "See `python -m service keys list`.", code="unknown_key",
+                    field="key_id", value=key_id)  # fmt: skip
 
 
 def all_keys(database: Database) -> list[Key]:
@@ -166,10 +188,17 @@ class KeyRing:
 async def admit(request: Request, offered: Sequence[str], *scopes: str) -> Key:
     """`authorize` for a coroutine: knows the key at once, and waits elsewhere where its use is to be noted."""
     state, ring = state_of(request), cast(KeyRing, request.app.state.keys)
-    key = _permitted([ring.find(one) for one in offered if one], scopes)
-    if use_is_news(key, now := state.clock()):
+    now, found = state.clock(), [ring.find(one) for one in offered if one]
+    key = _permitted([one if one is not None and one.in_force(now) else None for one in found], scopes)
+    limits_of(request).check(key.key_id)
+    if use_is_news(key, now):
         await run_in_threadpool(note_use, state.service, key, now)
     return key
+
+
+def limits_of(request: Request) -> Limits:
+    """How much a key of this app may ask."""
+    return cast(Limits, request.app.state.limits)
 
 
 def _permitted(offered: Sequence[Key | None], scopes: Sequence[str]) -> Key:
@@ -192,7 +221,9 @@ def require(*scopes: str) -> Callable[[Request], Key]:
     """FastAPI dependency: the key of the request, which has at least one of these scopes."""
 
     def key_of(request: Request) -> Key:
-        return authorize(state_of(request), credentials(request), *scopes)
+        key = authorize(state_of(request), credentials(request), *scopes)
+        limits_of(request).check(key.key_id)
+        return key
 
     return key_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, Row, String, Table, insert, select, update
+from sqlalchemy import BigInteger, Column, Connection, Row, String, Table, insert, or_, select, update
 
 from models.journey.event import Micros
 from service.database import holds_nothing, metadata
@@ -39,7 +39,7 @@ def all_keys(connection: Connection) -> Sequence[Row[Any]]:
 
 def revoke(connection: Connection, key_id: str, now: Micros) -> bool:
     """False where no such key is in force."""
-    in_force = (keys.c.key_id == key_id, keys.c.revoked_at.is_(None))
+    in_force = (keys.c.key_id == key_id, or_(keys.c.revoked_at.is_(None), keys.c.revoked_at > now))
     return connection.execute(update(keys).where(*in_force).values(revoked_at=now)).rowcount > 0
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from sqlalchemy import Connection, Row
 
@@ -19,6 +20,7 @@ from models.insight import Conclusion, Insight, JourneySummary
 from models.journey.assembly import Feedback
 from models.journey.event import Micros
 from models.journey.journeys import Journeys
+from models.watched import Key, Standing, WatchedBundle, key_of
 from service.customers import consent
 from service.customers import store as customers
 from service.customers.words import sort_out
@@ -26,8 +28,13 @@ from service.events import projector
 from service.forecasts.keeping import Last, keep
 from service.forecasts.store import last_made
 from service.insights import store
-from service.insights.shape import body_of
+from service.insights.shape import answer_of, body_of
+from service.insights.told import tell, tell_joined, tell_superseded
 from service.live.bundles import Live
+from service.promises import sets
+from service.promises.drawing import Draw, forget
+from service.promises.load import load_of
+from service.promises.store import good_until, standing
 from service.state import State
 
 TEXTS_AT_ONCE = 64
@@ -46,9 +53,14 @@ class Known:
     """Words that do not count: edited since, or a repeat of others."""
     current: Mapping[str, Row[Any]]
     bundle: Bundle
+    standing: Standing
+    good_until: Mapping[Key, Micros]
+    """Of each withdrawn promise the last moment at which all was well."""
     objecting: Mapping[str, JourneySummary]
     """Customers who are not to be profiled, with the extent of their journeys: those are not read, they are empty."""
     forecasts: Last
+    read_by: Micros | None
+    """When people are likely to have read what waits now."""
     answered: Mapping[str, Conclusion]
     """What people had answered before the customer objected, by feedback, where the objection was lifted since."""
 
@@ -108,6 +120,7 @@ def look(
     }
     objecting = consent.objecting(connection, here)
     current = store.current_about(connection, [one.id for found in said.values() for one in found.all])
+    stands = standing(connection, live.model.digest, state.settings.promises)
     lifted = [row for row in current.values() if row.customer_id not in objecting]
     return Known(
         as_of=as_of,
@@ -117,9 +130,12 @@ def look(
         said={customer: [one.feedback for one in found.counting] for customer, found in said.items()},
         others={customer: [one.feedback for one in found.others] for customer, found in said.items()},
         current=current,
-        bundle=live.bundle or NoBundle(customers.touchpoint_counts(connection)),
+        bundle=WatchedBundle(live.bundle or NoBundle(customers.touchpoint_counts(connection)), stands),
+        standing=stands,
+        good_until=good_until(connection, live.model.digest),
         objecting=customers.extents_of(connection, objecting, as_of),
         forecasts=last_made(connection, here),
+        read_by=load_of(state.settings.promises, store.count_read(connection), 0, 1.0, 1.0).read_by(as_of),
         answered=store.answered_before(connection, [row for row in lifted if store.is_withdrawn(row)]),
     )
 
@@ -131,7 +147,7 @@ def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thoug
         if customer in known.objecting:
             feelings |= _withdrawn(known, customer)
             continue
-        due = [one for one in known.said.get(customer, ()) if _due(known.current.get(one.feedback_id), live, anew)]
+        due = [one for one in known.said.get(customer, ()) if _due(known, one.feedback_id, state, live, anew)]
         for first in range(0, len(due), TEXTS_AT_ONCE):
             texts = due[first : first + TEXTS_AT_ONCE]
             found = known.bundle.conclude_feedback(texts, state.settings.policy)
@@ -159,10 +175,24 @@ def explained(known: Known, insights: Sequence[Insight]) -> list[Insight]:
     return known.bundle.explained(insights, known.journeys, as_of, said)
 
 
-def _due(row: Row[Any] | None, live: Live, anew: bool) -> bool:
+def _due(known: Known, subject: str, state: State, live: Live, anew: bool) -> bool:
+    row = known.current.get(subject)
     if row is None or store.is_withdrawn(row):
         return True
-    return anew and row.decided_by == "model" and row.version != live.model.version
+    if not anew or row.decided_by != "model":
+        return False
+    decided_so = (row.version, row.policy_digest) == (live.model.version, state.settings.policy.digest)
+    return not decided_so or _stands_otherwise(known, row)
+
+
+def _stands_otherwise(known: Known, row: Row[Any]) -> bool:
+    """Released under a promise that was withdrawn since, after all was well for the last time; or held back by one that
+    stands again."""
+    if row.decision == "auto" and known.standing.withdrawn:
+        key = key_of(store.restored(row))
+        return key is not None and known.standing.is_withdrawn(key) and row.concluded_at >= known.good_until[key]
+    held_back = row.decision == "review" and '"promise_withdrawn"' in row.stored
+    return held_back and not known.standing.is_withdrawn(key_of(store.restored(row)))
 
 
 def _contradicted(known: Known, feelings: Mapping[str, Conclusion], number: int, live: Live) -> dict[str, Conclusion]:
@@ -206,6 +236,7 @@ def _keep(connection: Connection, state: State, live: Live, known: Known, though
     for customer in known.gone:
         if revisions.get(customer) == known.revisions.get(customer):
             store.remove_customer(connection, customer)
+            tell_joined(connection, customer, customers.resolve(connection, customer), known.as_of)
     kept = texts = 0
     for insight in thought.insights:
         customer = insight.customer_id
@@ -220,19 +251,31 @@ def write(connection: Connection, state: State, live: Live, known: Known, though
     """Write one customer's new conclusions and insight; says how many conclusions."""
     customer = insight.customer_id
     new = new_words(known, thought, customer)
+    draw = Draw.now(connection, state.settings.promises, live.model)
     for one in new:
-        conclusion = thought.feelings[one.feedback_id]
-        store.add(connection, state.ids(), customer, one.feedback_id, conclusion, live.model, known.as_of)
+        conclusion, row = thought.feelings[one.feedback_id], known.current.get(one.feedback_id)
+        if row is not None:
+            tell_superseded(connection, customer, one.feedback_id, store.restored(row), conclusion, known.as_of)
+        conclusion = draw.sampled(connection, customer, one.feedback_id, conclusion, known.as_of)
+        store.add(connection, state.ids(), customer, one.feedback_id, conclusion, live.model, known.as_of,
+                  state.settings.policy.digest)  # fmt: skip
     for one in known.said.get(customer, ()):
         row = known.current.get(one.feedback_id)
         if row is not None and row.customer_id != customer:
             store.move(connection, one.feedback_id, customer)
     for one in known.others.get(customer, ()):
-        if one.feedback_id in known.current:
+        if (row := known.current.get(one.feedback_id)) is not None:
+            tell_superseded(connection, customer, one.feedback_id, store.restored(row), None, known.as_of)
             store.retire(connection, one.feedback_id, known.as_of)
+            forget(connection, one.feedback_id)
     due = state.settings.review_due_hours
-    store.put_insight(connection, insight, body_of(insight, due), body_of(insight, due, provisional=True))
+    shown = answer_of(insight, due, read_by=known.read_by)
+    hidden = body_of(insight, due, provisional=True, read_by=known.read_by)
+    store.put_insight(connection, insight, msgspec.json.encode(shown), hidden)
+    objects = customer in known.objecting
+    tell(connection, shown, state.settings.probability_step, known.as_of, withdrawn=objects)
     keep(connection, insight, state.settings.policy, known.forecasts, state.settings.forecast_spacing)
+    sets.keep(connection, insight, state.settings.policy.digest)
     store.concluded(connection, customer, known.revisions[customer])
     return len(new)
 

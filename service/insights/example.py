@@ -24,6 +24,7 @@ EXAMPLE: dict[str, Any] = {
         "first_at": "2024-12-06T22:19:07.743111Z",
         "last_at": "2025-02-28T08:38:10.517575Z",
         "stage": "convenience",
+        "last_channel": "email",
         "preferred_channel": "app",
         "channel_preference": {
             "basis": "own_visits",
@@ -135,3 +136,69 @@ PREDICTIONS: Responses = {
     ),
     **problems(Unauthorized, Forbidden, TooLarge, Invalid, Unavailable),
 }
+
+TEXTS: dict[str, Any] = {
+    "texts": [
+        {"text": "Lovely people at the counter, and the coffee is good too.", "channel": "survey",
+         "said_at": "2026-11-20T18:59:31Z"},
+        {"text": "Third visit, third different answer. I have started bringing a notebook.", "channel": "chat",
+         "said_at": "2026-11-20T18:59:31Z"},
+    ]
+}  # fmt: skip
+_RELEASED = {
+    "kind": "selective_risk", "at_most_wrong": 0.05, "confidence": 0.95, "group": "all", "n": 334, "standing": True,
+}  # fmt: skip
+ANALYSED: dict[str, Any] = {
+    "texts": [
+        {
+            "feedback_id": "text-0", "said_at": "2026-11-20T18:59:31Z", "channel": "survey",
+            "decision": "auto", "decided_by": "model", "flags": [], "answer": "positive", "confidence": 0.8386,
+            "distribution": [
+                {"polarity": "positive", "probability": 0.8386}, {"polarity": "mixed", "probability": 0.0781},
+                {"polarity": "negative", "probability": 0.0689}, {"polarity": "neutral", "probability": 0.0144},
+            ],
+            "emotions": [{"emotion": "admiration", "probability": 0.2961}],
+            "emotion_set": ["approval", "admiration", "love", "joy"],
+            "emotion_groups": [{"group": "joy", "probability": 0.6956}],
+            "intensity": {"mean": 1.74, "spread": 1.25}, "promise": _RELEASED,
+        },
+        {
+            "feedback_id": "text-1", "said_at": "2026-11-20T18:59:31Z", "channel": "chat",
+            "decision": "review", "decided_by": "model",
+            "flags": [{"code": "below_threshold",
+                       "text": "The confidence is below what the promise allows to release unread."}],
+            "answer": None, "promise": _RELEASED,
+        },
+    ]
+}  # fmt: skip
+MODELS: dict[str, Any] = {
+    "live": {"version": 1, "digest": "b35a…", "live_since": "2026-11-14T03:00:12Z"},
+    "problem": None,
+    "models": [
+        {
+            "name": "next_touchpoint", "status": "trained",
+            "figures": {"status": "trained", "n": 5122, "accuracy": 0.34264, "top_3": 0.63139, "log_loss": 1.97172,
+                        "ece": 0.0184, "coverage": 0.89965, "mean_set_size": 6.60211},
+            "promises": [{"kind": "coverage", "at_least": 0.9, "group": "all", "n": 28421, "standing": True,
+                          "why": None}],
+        },
+        {
+            "name": "purchase:car_purchase", "status": "trained",
+            "figures": {"status": "trained", "n": 2914, "positives": 54, "auc": 0.967, "brier": 0.0119, "ece": 0.00402,
+                        "promise_held": True},
+            "promises": [{"kind": "calibration", "within": "interval", "group": "all", "n": 4868, "standing": True,
+                          "why": None}],
+        },
+        {
+            "name": "feeling", "status": "trained",
+            "figures": {"status": "trained", "n": 520, "macro_f1": 0.95458, "ece": 0.01897, "release_rate": 0.66154,
+                        "released_error": 0.02326},
+            "promises": [{**_RELEASED, "why": None}],
+        },
+    ],
+    "learned_from": {"customers": 2000, "touchpoints": 35562, "texts": 3464, "verdicts": 0,
+                     "first_at": "2025-05-23T13:13:10.649552Z", "last_at": "2026-11-21T22:59:45.227064Z"},
+    "history": [{"version": 1, "digest": "b35a…", "live_since": "2026-11-14T03:00:12Z", "by": "Ada",
+                 "why": "beats every baseline", "forced": False, "gate": None}],
+}  # fmt: skip
+"""Figures are cut short."""

@@ -1,156 +1,183 @@
-"""POST /v1/predictions: insights about journeys in the body. Nothing is stored, and no case is ever opened."""
+"""Insights about journeys that are sent along. Nothing is stored, and no case is ever opened.
+
+Requests that wait at the same time are concluded together: see gathering.py.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
 
+import msgspec
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from models.bundle import NoBundle
 from models.contradiction import seen_in, with_behaviour
 from models.insight import Insight
 from models.journey.assembly import Feedback, Step, columns, feedback_in, with_customers
-from models.journey.event import Event, Micros
-from models.journey.touchpoint import slug
+from models.journey.event import Event, Micros, format_time, parse_time
+from models.journey.touchpoint import Touchpoint, slug
+from models.watched import WatchedBundle
 from service.customers import store as customers
 from service.customers.consent import objecting_names
-from service.errors import TooLarge
-from service.events.tracking import MAX_ID, MAX_NAME
+from service.errors import Problem, TooLarge
 from service.events.words import check_text
+from service.insights.asked import EventIn, JourneyIn, PredictionsIn
 from service.insights.conclude import latest_of
 from service.insights.moments import moment_of
 from service.live.bundles import Live
+from service.promises import store as promises
 from service.state import State
 
-
-class EventIn(BaseModel):
-    """An event as the tracking API has it, or in short: `event`, `timestamp`, `channel`, `value`; else ignored."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    event: str = Field(
-        default="", max_length=MAX_NAME, description="What happened; the name of a page where `type` is page."
-    )
-    type: Literal["track", "page", "screen"] = "track"
-    timestamp: str = Field(description="When, ISO 8601; without a zone it is UTC.")
-    messageId: str | None = Field(default=None, max_length=MAX_ID, description="Events with the same one are repeats.")  # noqa: N815
-    channel: str | None = Field(default=None, description="Short for properties.channel.")
-    value: float | str | None = Field(default=None, description="Short for properties.value.")
-    properties: dict[str, Any] = Field(default_factory=dict)
-    context: dict[str, Any] = Field(default_factory=dict)
+_REMEMBERED = 8_192
+Kind = Literal["track", "page", "screen"]
+NOTHING = JourneyIn()
 
 
-class WordsIn(BaseModel):
-    """Something that the customer said."""
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One request as rows: its touchpoints, and the latest words of each journey."""
 
-    model_config = ConfigDict(extra="forbid")
+    as_of: Micros
+    names: Sequence[str]
+    steps: Sequence[Step]
+    latest: Sequence[Feedback | None]
+    withdrawn: frozenset[str]
+    """Those named who objected to being profiled."""
 
-    text: str
-    said_at: str | None = Field(default=None, description="ISO 8601; missing: at `as_of`.")
-    channel: str = Field(default="other", max_length=200)
-    rating: int | None = Field(default=None, ge=1, le=5)
-    id: str | None = Field(default=None, max_length=MAX_ID)
-
-
-class JourneyIn(BaseModel):
-    """One customer's events, in any order, and what they said."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    customer_id: str | None = Field(default=None, max_length=MAX_ID, description="Comes back in the answer.")
-    events: list[EventIn] = Field(default_factory=list)
-    feedback: list[WordsIn] = Field(default_factory=list)
+    @property
+    def has_words(self) -> bool:
+        """Reading words takes far longer than the rest."""
+        return any(self.latest)
 
 
-class PredictionsIn(BaseModel):
-    """Up to a thousand journeys, all seen from one moment."""
+class Predictions:
+    """Answers requests with what is live; remembers which touchpoint an event in short is."""
 
-    model_config = ConfigDict(extra="forbid")
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._short = lru_cache(_REMEMBERED)(self._touchpoint)
 
-    as_of: str | None = Field(default=None, description="ISO 8601; missing: now. Later events change nothing.")
-    explain: bool = Field(default=False, description="Say why beside each answer that can be explained.")
-    journeys: list[JourneyIn] = Field(min_length=1)
+    def check(self, given: PredictionsIn) -> None:
+        """Raises TooLarge for more journeys than may be in one request."""
+        settings, of_these = self._state.settings, ""
+        most = settings.predictions_per_request
+        if given.explain:
+            most, of_these = min(most, settings.explained_per_request), " with explain"
+        if len(given.journeys) > most:
+            raise TooLarge(f"The request holds {len(given.journeys)} journeys{of_these}.",
+                           "Send them in several requests.", code="too_many_journeys", field="journeys",
+                           allowed=(f"at most {most} journeys{of_these}",))  # fmt: skip
 
+    def read(self, requests: Sequence[PredictionsIn]) -> list[Rows | Problem]:
+        """Each request as rows, or what is wrong with it: it harms no other."""
+        withdrawn, read, rows = self._withdrawn(requests), list[Rows | Problem](), 0
+        for one in requests:
+            try:
+                read.append(self._read(one, rows, withdrawn))
+                rows += len(one.journeys)
+            except Problem as problem:
+                read.append(problem)
+        return read
 
-def predict(state: State, live: Live, given: PredictionsIn) -> list[Insight]:
-    """One insight for each journey, in order. Raises Invalid or TooLarge naming the field."""
-    _check_number(state, given)
-    as_of = moment_of("as_of", given.as_of) if given.as_of is not None else state.clock()
-    rows = [f"{number:09d}" for number in range(len(given.journeys))]
-    withdrawn = _withdrawn(state, given)
-    given = given.model_copy(update={"journeys": [
-        JourneyIn(customer_id=one.customer_id) if one.customer_id in withdrawn else one for one in given.journeys
-    ]})  # fmt: skip
-    steps = [step for row, one in zip(rows, given.journeys, strict=True) for step in _steps(state, row, one)]
-    bundle = live.bundle or _no_bundle(state)
-    latest = _latest_words(state, given, rows, steps, as_of)
-    spoken = [one for one in latest if one is not None]
-    found = iter(bundle.conclude_feedback(spoken, state.settings.policy))
-    moments = np.full(len(rows), as_of, dtype=np.int64)
-    journeys = with_customers(columns(steps), rows)
-    feelings = [
-        None if one is None else with_behaviour(next(found), one.said_at, seen_in(journeys, row, as_of))
-        for row, one in enumerate(latest)
-    ]
-    insights = bundle.insights(journeys, moments, feelings, live.model, state.settings.policy)
-    if given.explain:
-        insights = bundle.explained(insights, journeys, moments, latest)
-    names = [one.customer_id or f"journey-{number}" for number, one in enumerate(given.journeys)]
-    told = [replace(insight, customer_id=name) for insight, name in zip(insights, names, strict=True)]
-    return [one.withdrawn(one.journey) if one.customer_id in withdrawn else one for one in told]
+    def conclude(
+        self, live: Live, read: Sequence[Rows | Problem], *, explain: bool = False
+    ) -> list[list[Insight] | Problem]:
+        """One insight for each journey of each request, in order; with `explain`, with what moved it beside it."""
+        found = iter(self._conclude(live, [one for one in read if isinstance(one, Rows)], explain=explain))
+        return [one if isinstance(one, Problem) else [next(found) for _ in one.names] for one in read]
 
+    def check_one(self, journey: JourneyIn) -> None:
+        """Raises Invalid for a journey that names no moment or text, or a wrong one."""
+        self._read(PredictionsIn([journey]), 0, frozenset())
 
-def _check_number(state: State, given: PredictionsIn) -> None:
-    most, of_these = state.settings.predictions_per_request, ""
-    if given.explain:
-        most, of_these = min(most, state.settings.explained_per_request), " with explain"
-    if len(given.journeys) > most:
-        raise TooLarge(f"The request holds {len(given.journeys)} journeys{of_these}.", "Send them in several requests.",
-                       code="too_many_journeys", field="journeys",
-                       allowed=(f"at most {most} journeys{of_these}",))  # fmt: skip
+    def predict_at(self, live: Live, given: PredictionsIn, as_of: Micros) -> list[list[Insight] | Problem]:
+        """One request at a moment that is not its own to name, such as when a job was made."""
+        return self.conclude(live, self.read([msgspec.structs.replace(given, as_of=format_time(as_of))]))
 
+    def _conclude(self, live: Live, read: Sequence[Rows], *, explain: bool) -> list[Insight]:
+        withdrawn = {name for one in read for name in one.withdrawn}
+        names = [name for one in read for name in one.names]
+        latest = [words for one in read for words in one.latest]
+        as_of = np.array([one.as_of for one in read for _ in one.names], dtype=np.int64)
+        steps = [step for one in read for step in one.steps]
+        rows = with_customers(columns(steps), [_row(number) for number in range(len(names))])
+        journeys = replace(rows, customers=tuple(names))  # by these ties are broken: alone as among others
+        policy, standing = self._state.settings.policy, promises.standing_now(self._state, live.model.digest)
+        bundle = WatchedBundle(live.bundle or self._no_bundle(), standing)
+        spoken = iter(bundle.conclude_feedback([one for one in latest if one is not None], policy))
+        feelings = [
+            None if one is None else with_behaviour(next(spoken), one.said_at, seen_in(journeys, row, int(as_of[row])))
+            for row, one in enumerate(latest)
+        ]
+        insights = bundle.insights(journeys, as_of, feelings, live.model, policy)
+        if explain:
+            insights = bundle.explained(insights, journeys, as_of, latest)
+        return [one.withdrawn(one.journey) if one.customer_id in withdrawn else one for one in insights]
 
-def _withdrawn(state: State, given: PredictionsIn) -> set[str]:
-    """Customers named in the request who objected to being profiled: what was sent of them is not looked at."""
-    with state.service.read() as connection:
-        return objecting_names(connection, [one.customer_id for one in given.journeys if one.customer_id])
+    def _withdrawn(self, requests: Sequence[PredictionsIn]) -> frozenset[str]:
+        """Customers named in the requests who objected to being profiled: what was sent of them is not looked at."""
+        named = [one.customer_id for given in requests for one in given.journeys if one.customer_id]
+        if not named:
+            return frozenset()
+        with self._state.service.read() as connection:
+            return frozenset(objecting_names(connection, named))
 
+    def _no_bundle(self) -> NoBundle:
+        with self._state.service.read() as connection:
+            return NoBundle(customers.touchpoint_counts(connection))
 
-def _no_bundle(state: State) -> NoBundle:
-    with state.service.read() as connection:
-        return NoBundle(customers.touchpoint_counts(connection))
+    def _read(self, given: PredictionsIn, first: int, withdrawn: frozenset[str]) -> Rows:
+        """The request as rows from number `first` on. Raises Invalid naming the field."""
+        as_of = moment_of("as_of", given.as_of) if given.as_of is not None else self._state.clock()
+        names, steps, latest = list[str](), list[Step](), list[Feedback | None]()
+        for number, one in enumerate(given.journeys):
+            names.append(one.customer_id or f"journey-{number}")
+            heard = NOTHING if one.customer_id in withdrawn else one
+            own = self._steps(heard, number, _row(first + number))
+            steps += own
+            latest.append(self._latest_words(heard, number, _row(first + number), own, as_of))
+        return Rows(as_of, names, steps, latest, withdrawn)
 
+    def _steps(self, journey: JourneyIn, number: int, row: str) -> list[Step]:
+        seen: dict[str, Step] = {}
+        for place, one in enumerate(journey.events):
+            try:
+                at = parse_time(one.timestamp)
+            except (ValueError, OverflowError):
+                at = moment_of(f"journeys.{number}.events.{place}.timestamp", one.timestamp)
+            message_id = f"{row}:{one.messageId}" if one.messageId else f"{row}#{place:09d}"
+            in_short = not one.properties and not one.context and one.value is None
+            point = self._short(one.type, one.event, one.channel) if in_short else self._touchpoint_of(one)
+            if point is not None and message_id not in seen:
+                seen[message_id] = Step(row, at, at, message_id, point)
+        return list(seen.values())
 
-def _steps(state: State, row: str, journey: JourneyIn) -> list[Step]:
-    seen: dict[str, Step] = {}
-    for number, one in enumerate(journey.events):
-        at = moment_of(f"journeys.{int(row)}.events.{number}.timestamp", one.timestamp)
+    def _touchpoint(self, kind: Kind, name: str, channel: str | None) -> Touchpoint | None:
+        return self._touchpoint_of(EventIn("", name, kind, channel=channel))
+
+    def _touchpoint_of(self, one: EventIn) -> Touchpoint | None:
+        """What an event is does not depend on when it was, or whose."""
         short = {"channel": one.channel, "value": one.value}
         properties = {**{name: value for name, value in short.items() if value is not None}, **one.properties}
-        message_id = f"{row}:{one.messageId}" if one.messageId else f"{row}#{number:09d}"
-        event = Event(message_id, one.type, one.event, row, None, at, at, properties, one.context)
-        touchpoint = state.catalogue.touchpoint(event)
-        if touchpoint is not None:
-            seen.setdefault(message_id, Step(row, at, at, message_id, touchpoint))
-    return list(seen.values())
+        return self._state.catalogue.touchpoint(Event("", one.type, one.event, "", None, 0, 0, properties, one.context))
 
-
-def _latest_words(
-    state: State, given: PredictionsIn, rows: Sequence[str], steps: Sequence[Step], as_of: Micros
-) -> list[Feedback | None]:
-    """What each customer said last, in a feedback or in an event whose rule names a text."""
-    said: dict[str, list[Feedback]] = {row: [] for row in rows}
-    for one in feedback_in(steps):
-        said[one.customer_id].append(replace(one, feedback_id=one.feedback_id[len(one.customer_id) + 1 :]))
-    for row, journey in zip(rows, given.journeys, strict=True):
-        for number, words in enumerate(journey.feedback):
-            field = f"journeys.{int(row)}.feedback.{number}"
-            check_text(words.text, state.settings.text_characters, f"{field}.text")
+    def _latest_words(
+        self, journey: JourneyIn, number: int, row: str, steps: Sequence[Step], as_of: Micros
+    ) -> Feedback | None:
+        """What the customer said last, in a feedback or in an event whose rule names a text."""
+        said = [replace(one, feedback_id=one.feedback_id[len(row) + 1 :]) for one in feedback_in(steps)]
+        for place, words in enumerate(journey.feedback):
+            field = f"journeys.{number}.feedback.{place}"
+            check_text(words.text, self._state.settings.text_characters, f"{field}.text")
             at = as_of if words.said_at is None else moment_of(f"{field}.said_at", words.said_at)
-            id = words.id or f"feedback-{number}"
-            channel = slug(words.channel, "other")
-            said[row].append(Feedback(id, row, at, at, channel, words.text, words.rating))
-    return [latest_of(sorted(said[row], key=lambda one: one.said_at), as_of) for row in rows]
+            id, channel = words.id or f"feedback-{place}", slug(words.channel, "other")
+            said.append(Feedback(id, row, at, at, channel, words.text, words.rating))
+        return latest_of(sorted(said, key=lambda one: one.said_at), as_of) if said else None
+
+
+def _row(number: int) -> str:
+    """What a journey is called while it is concluded: in order of text as in order of number."""
+    return f"{number:09d}"

@@ -36,7 +36,8 @@ from models.insight import Conclusion, Insight, ModelVersion
 from models.journey.event import Micros
 from service.database import Database, holds, metadata
 from service.events.folded import customers
-from service.insights.waiting import beside
+from service.insights.told import tell_superseded
+from service.insights.waiting import beside, is_read
 
 conclusions = Table(
     "conclusions",
@@ -60,11 +61,13 @@ conclusions = Table(
     Column("urgent", Boolean),
     Column("lot", Float),
     Column("words_key", String),
+    Column("policy_digest", String),
     **holds("all rows of the customer", "all rows of the customer are deleted", json_columns=("stored",)),
 )
 """`subject` is the feedback's id; `stored` is Conclusion.stored() as JSON; `superseded_at` is null while current.
 
-The rest is null but where the model wants a person; waiting.py says what it is. An index holds what may still wait.
+`policy_digest` names the policy by which it was decided. The rest is null but where a person is to look: see
+waiting.py. An index holds what may still wait.
 """
 
 _CURRENT = "superseded_at IS NULL"
@@ -73,6 +76,8 @@ SUBJECTS_PER_QUERY = 10_000
 _WAITING = "superseded_at IS NULL AND decision = 'review' AND decided_by = 'model'"
 Index("conclusions_waiting", conclusions.c.waiting_since, conclusions.c.conclusion_id, sqlite_where=text(_WAITING))
 _SETTLED = "superseded_at IS NULL AND (decision != 'review' OR decided_by != 'model')"
+Index("conclusions_released", conclusions.c.digest, conclusions.c.concluded_at, conclusions.c.conclusion_id,
+      sqlite_where=text("decision = 'auto'"))  # fmt: skip
 Index("conclusions_settled", conclusions.c.decision, conclusions.c.decided_by, sqlite_where=text(_SETTLED))
 
 insights = Table(
@@ -104,6 +109,12 @@ def current_waiting(connection: Connection, limit: int, offset: int = 0) -> Sequ
 def count_waiting(connection: Connection) -> int:
     """How many conclusions wait for a person."""
     return connection.execute(select(func.count()).select_from(conclusions).where(text(_WAITING))).scalar_one()
+
+
+def count_read(connection: Connection, most: int = 20_000) -> int:
+    """How many conclusions a person is to look at, released ones that were drawn too; counted up to so many."""
+    some = select(conclusions.c.place).where(text("superseded_at IS NULL AND place IS NOT NULL")).limit(most)
+    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
 
 
 def oldest_waiting(connection: Connection) -> Micros | None:
@@ -148,11 +159,12 @@ def restored(row: Row[Any]) -> Conclusion:
 
 def add(
     connection: Connection, new_id: str, customer_id: str, subject: str, conclusion: Conclusion, model: ModelVersion,
-    at: Micros,
+    at: Micros, policy_digest: str | None = None,
 ) -> str:  # fmt: skip
     """Write what the model concludes about a feedback, in place of what it concluded before."""
     _end_current(connection, subject, at)
-    return _insert(connection, new_id, customer_id, subject, conclusion, model.version, model.digest, at)
+    by = model.version, model.digest, policy_digest
+    return _insert(connection, new_id, customer_id, subject, conclusion, by, at)
 
 
 def supersede(connection: Connection, conclusion_id: str, conclusion: Conclusion, at: Micros, *, new_id: str) -> str:
@@ -167,9 +179,9 @@ def supersede(connection: Connection, conclusion_id: str, conclusion: Conclusion
         raise KeyError(conclusion_id)
     current = current_about(connection, [row.subject]).get(row.subject, row)
     _end_current(connection, row.subject, at)
-    return _insert(
-        connection, new_id, current.customer_id, row.subject, conclusion, current.version, current.digest, at
-    )
+    tell_superseded(connection, current.customer_id, row.subject, restored(current), conclusion, at)
+    by = current.version, current.digest, current.policy_digest
+    return _insert(connection, new_id, current.customer_id, row.subject, conclusion, by, at)
 
 
 def move(connection: Connection, subject: str, customer_id: str) -> None:
@@ -187,7 +199,9 @@ def end_about(connection: Connection, subjects: Sequence[str], at: Micros) -> No
     for first in range(0, len(subjects), SUBJECTS_PER_QUERY):
         some = conclusions.c.subject.in_(subjects[first : first + SUBJECTS_PER_QUERY])
         current = and_(some, conclusions.c.superseded_at.is_(None), conclusions.c.decided_by == "model")
-        connection.execute(update(conclusions).where(current).values(superseded_at=at))
+        ended = connection.execute(update(conclusions).where(current).values(superseded_at=at).returning(conclusions))
+        for row in ended.all():
+            tell_superseded(connection, row.customer_id, row.subject, restored(row), None, at)
 
 
 def is_withdrawn(row: Row[Any]) -> bool:
@@ -213,14 +227,16 @@ def _end_current(connection: Connection, subject: str, at: Micros) -> None:
 
 
 def _insert(
-    connection: Connection, new_id: str, customer_id: str, subject: str, conclusion: Conclusion, version: int,
-    digest: str | None, at: Micros,
+    connection: Connection, new_id: str, customer_id: str, subject: str, conclusion: Conclusion,
+    by: tuple[int, str | None, str | None], at: Micros,
 ) -> str:  # fmt: skip
-    since = _waiting_since(connection, subject, at) if conclusion.waiting else at
+    since = _waiting_since(connection, subject, at) if is_read(conclusion) else at
+    version, digest, policy_digest = by
     row = {
         "conclusion_id": new_id, "customer_id": customer_id, "kind": conclusion.kind, "subject": subject,
         "version": version, "digest": digest, "concluded_at": at, "decision": conclusion.decision.value,
-        "decided_by": conclusion.decided_by, "stored": msgspec.json.encode(conclusion.stored()).decode(),
+        "decided_by": conclusion.decided_by, "policy_digest": policy_digest,
+        "stored": msgspec.json.encode(conclusion.stored()).decode(),
         **beside(connection, customer_id, subject, conclusion, since),
     }  # fmt: skip
     connection.execute(insert(conclusions), row)
@@ -235,6 +251,25 @@ def _waiting_since(connection: Connection, subject: str, at: Micros) -> Micros:
 
 def get_insight(connection: Connection, customer_id: str) -> Row[Any] | None:
     return connection.execute(select(insights).where(insights.c.customer_id == customer_id)).first()
+
+
+def public_bodies(connection: Connection, customer_ids: Sequence[str]) -> dict[str, bytes]:
+    """The newest insights of these customers as a key without `provisional` gets them, in the order of their ids."""
+    columns = (insights.c.customer_id, insights.c.body)
+    wanted = select(*columns).where(insights.c.customer_id.in_(customer_ids)).order_by(insights.c.customer_id)
+    return {row.customer_id: row.body for row in connection.execute(wanted)}
+
+
+def bodies_after(connection: Connection, customer_id: str, limit: int) -> dict[str, bytes]:
+    """As `public_bodies`, of the next customers after one in the order of their ids."""
+    columns = (insights.c.customer_id, insights.c.body)
+    wanted = select(*columns).where(insights.c.customer_id > customer_id).order_by(insights.c.customer_id).limit(limit)
+    return {row.customer_id: row.body for row in connection.execute(wanted)}
+
+
+def newest_body(connection: Connection) -> bytes | None:
+    """A public insight by the newest version of the model that has answered yet."""
+    return connection.execute(select(insights.c.body).order_by(insights.c.version.desc()).limit(1)).scalar()
 
 
 def put_insight(connection: Connection, insight: Insight, body: bytes, provisional_body: bytes) -> None:
@@ -293,6 +328,11 @@ def touch(connection: Connection, customer_id: str) -> int:
     return revisions(connection, [customer_id]).get(customer_id, 0)
 
 
+def touch_all(connection: Connection) -> None:
+    """Answers are decided otherwise from now on: every customer is concluded again."""
+    connection.execute(update(customers).values(revision=customers.c.revision + 1))
+
+
 def concluded(connection: Connection, customer_id: str, revision: int) -> None:
     """The insight now says all that was known at `revision`."""
     mine = customers.c.customer_id == customer_id
@@ -312,7 +352,8 @@ def conclusion_rows(database: Database, as_of: Micros, batch: int = 5_000) -> It
             return
         for row in rows:
             ended = row.superseded_at if row.superseded_at is not None and row.superseded_at <= as_of else None
-            yield {**row._mapping, "superseded_at": ended}
+            told = {name: msgspec.json.decode(row.stored).get(name) for name in ("chance_of_review", "drawn")}
+            yield {**row._mapping, **told, "superseded_at": ended}
         last = (rows[-1].concluded_at, rows[-1].conclusion_id)
 
 

@@ -17,6 +17,7 @@ from models.journey.event import Micros
 from models.queue import chance_of_overturning, lot_of, place_in_queue, stake, words_key
 from service.database import holds_nothing, metadata
 from service.events.folded import feedback, touchpoints
+from service.promises.store import stake as stake_of
 
 overturns = Table(
     "overturns",
@@ -29,7 +30,7 @@ overturns = Table(
 """Cases with this flag for which people named a feeling, and those of them for which the model had named another."""
 
 COLUMNS = ("place", "waiting_since", "channel", "language", "flags", "urgent", "lot", "words_key")
-"""Columns of `conclusions` that are null but where the model wants a person."""
+"""Columns of `conclusions` that are null but where a person is to look: the model wants one, or the lot does."""
 
 _SPENT = select(func.sum(touchpoints.c.amount_minor)).where(touchpoints.c.customer_id == bindparam("customer_id"))
 _SAID = select(
@@ -41,19 +42,24 @@ def beside(
     connection: Connection, customer_id: str, subject: str, conclusion: Conclusion, since: Micros
 ) -> dict[str, Any]:
     """The columns for a conclusion; `since` is when these words first waited."""
-    if not conclusion.waiting:
+    if not is_read(conclusion):
         return dict.fromkeys(COLUMNS)
     said = connection.execute(_SAID, {"customer_id": customer_id, "subject": subject}).first()
     codes = [flag.code for flag in conclusion.flags]
     chance = chance_of_overturning(conclusion.details.get("confidence"), _seen(connection, codes))
-    worth = stake((said.spent_minor or 0) if said else 0)
+    worth = stake((said.spent_minor or 0) if said else 0, *stake_of(connection))
+    urgent, blind = "urgent" in codes, conclusion.drawn
     return {
-        "place": place_in_queue(since, chance, worth, urgent="urgent" in codes), "waiting_since": since,
+        "place": place_in_queue(since, chance, worth, urgent=urgent, blind=blind), "waiting_since": since,
         "channel": said.channel if said else None, "language": said.language if said else None,
-        "flags": listed(codes), "urgent": "urgent" in codes,
-        "lot": lot_of(subject, conclusion.details.get("chance_of_review", 1.0)),
+        "flags": listed(["drawn_at_random"] if blind else codes), "urgent": urgent, "lot": lot_of(subject, blind=blind),
         "words_key": words_key(said.text) if said else None,
     }  # fmt: skip
+
+
+def is_read(conclusion: Conclusion) -> bool:
+    """Whether a person is to look: it waits for one, or was released and drawn to be read blind."""
+    return conclusion.waiting or (conclusion.drawn and conclusion.decided_by == "model")
 
 
 def listed(codes: Sequence[str]) -> str:
