@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from models.journey.event import Micros, parse_time
+from models.journey.event import Micros, format_time, parse_time
 
 _ENTRY = re.compile(r"([0-9]{6})\.json")
 
@@ -21,13 +22,21 @@ class LedgerError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LiveEntry:
-    """Which bundle went live, as which version, when, by whom and why."""
+    """Which bundle went live, as which version, when, by whom and why.
+
+    `forced` where it went live although the gate had refused it; `gate` names the report of the gate, under the root.
+    """
 
     version: int
     digest: str
     live_since: Micros
     by: str
     why: str
+    forced: bool = False
+    gate: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "live_since": format_time(self.live_since)}
 
 
 def current(root: Path) -> LiveEntry | None:
@@ -41,12 +50,18 @@ def history(root: Path) -> list[LiveEntry]:
     return [read_entry(root, number) for number in _numbers(root)]
 
 
+def live_at(root: Path, moment: Micros) -> LiveEntry | None:
+    """The entry that was in force at a moment, or None where nothing was live yet."""
+    return next((entry for entry in reversed(history(root)) if entry.live_since <= moment), None)
+
+
 def read_entry(root: Path, version: int) -> LiveEntry:
     path = root / "live" / f"{version:06d}.json"
     try:
         data = json.loads(path.read_text("utf-8"))
         digest, live_since, by, why = (str(data[key]) for key in ("digest", "live_since", "by", "why"))
-        return LiveEntry(version, digest, parse_time(live_since), by, why)
+        gate = data.get("gate")
+        return LiveEntry(version, digest, parse_time(live_since), by, why, bool(data.get("forced", False)), gate)
     except KeyError as error:
         raise LedgerError(f"live/{path.name} cannot be read: it lacks {error}") from None
     except (OSError, ValueError, TypeError, RecursionError) as error:

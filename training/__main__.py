@@ -1,16 +1,14 @@
 """`python -m training`: make up a company, train on its data or on yours, publish what beats its baselines; measure.
 
 Reads options and prints; the work is in pipeline.py and simulator/. Results go to stdout (JSON with --json), the rest
-to stderr. Exit codes: 0 trained, 2 wrong input, 3 trained but not published.
+to stderr. Exit codes: 0 trained, 2 wrong input or data that breaks its contract, 3 trained
+but not published.
 """
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
-import time
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,16 +17,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from training.foreseen import wrong_input
 from training.importing import app as importing
 from training.measure.commands import app as measuring
-from training.refusal import refused, stderr
+from training.promoting import history, promote, rollback
+from training.recalibrating import calibrate
+from training.refusal import now_micros, refused, somebody, stderr
 from training.teaching import build, pretrain
+from training.watching import check, contract, golden, tell_findings
 
 app = typer.Typer(help="Teach Journey Insight.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(measuring, name="measure")
 app.add_typer(importing, name="import")
 app.command()(pretrain)
 app.command()(build)
+for command in (history, promote, rollback, contract, check, golden, calibrate):
+    app.command()(command)
 NOT_PUBLISHED = 3
 
 
@@ -74,26 +78,39 @@ def train(
     target: Annotated[
         list[str] | None, typer.Option(help="What likelihood to learn: car_purchase=dealer.purchase:90d. Repeatable.")
     ] = None,
-    horizon: Annotated[str, typer.Option(help="Within which the next touchpoint is expected.")] = "30d",
+    horizon: Annotated[
+        str | None, typer.Option(help="Within which the next touchpoint is expected; default 30d.")
+    ] = None,
     catalogue: Annotated[Path | None, typer.Option(help="Rules that turn events into touchpoints (YAML).")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of versions/, live/ and MLflow's store.")] = Path("mlruns"),
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and data give the same bundle.")] = 7,
+    config_file: Annotated[
+        Path | None, typer.Option("--config", help="TOML of settings; options and --set win over it.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="One setting: purchase.boosting.leaves=8. Repeatable.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of versions/, live/ and MLflow's store; default mlruns.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed and data give the same bundle; default 7.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=50, help="Passes over the texts.")] = None,
     encoder: Annotated[
-        str,
+        str | None,
         typer.Option(help="What feelings go on from: pretrained, a folder of pretrain, or any encoder (folder, hub)."),
-    ] = "pretrained",
+    ] = None,
     tune: Annotated[
-        int, typer.Option(min=0, max=500, help="So many settings of each likelihood's boosting are tried (Optuna).")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, max=500, help="So many settings of each likelihood's boosting are tried (Optuna)."),
+    ] = None,
     stack: Annotated[
         list[str] | None,
         typer.Option(help="What likelihoods are told beside behaviour: next_touchpoint, feeling or none. Repeatable."),
     ] = None,
     device: Annotated[
-        Literal["auto", "cpu", "cuda"],
+        Literal["auto", "cpu", "cuda"] | None,
         typer.Option(help="Where what comes next is learned; auto takes a GPU where there is one."),
-    ] = "auto",
+    ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
@@ -102,76 +119,65 @@ def train(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew, also where such a run was left.")] = False,
-    publish: Annotated[bool, typer.Option(help="Let a bundle that beats its baselines go live.")] = True,
+    publish: Annotated[
+        bool | None,
+        typer.Option(
+            "--publish/--no-publish", "--promote/--no-promote",
+            help="Let a bundle go live that beats its baselines and passes the gate beside what is live; else it is "
+            "kept as a candidate.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of a table.")] = False,
-) -> None:
-    """Train on files, measure on the latest part of them, and publish what beats its baselines."""
+) -> None:  # fmt: skip
+    """Train on files, measure on the latest part of them, and publish what beats its baselines and what is live."""
     from training import config as options
     from training.console import Watched
+    from training.contract.finding import ContractError
     from training.pipeline import run
+    from training.settings_file import read_settings
     from training.unfinished import leftovers
 
     try:
-        events, feedback, verdicts, forecasts = _files(events, feedback, verdicts, from_service)
-        config = options.TrainConfig(
-            events=events,
-            feedback=feedback,
-            verdicts=verdicts,
-            forecasts=forecasts,
-            event_columns=options.parse_columns(columns or [], "--map"),
-            feedback_columns=options.parse_columns(feedback_columns or [], "--map-feedback"),
-            catalogue=catalogue,
-            targets=tuple(map(options.parse_target, target)) if target else (options.DEFAULT_TARGET,),
-            horizon_seconds=options.parse_horizon(horizon),
-            out=out,
-            seed=seed,
-            publish=publish,
-        )
-        feeling = replace(config.feeling, encoder=encoder, epochs=epochs or config.feeling.epochs)
-        purchase = replace(config.purchase, trials=tune, stack=options.parse_stack(stack))
-        following = replace(config.next_touchpoint, device=device)
-        config = replace(config, feeling=feeling, purchase=purchase, next_touchpoint=following)
-        for line in leftovers(out):
+        given = _files(events, feedback, verdicts, from_service) | {
+            "event_columns": options.parse_columns(columns, "--map") if columns else None,
+            "feedback_columns": options.parse_columns(feedback_columns, "--map-feedback") if feedback_columns else None,
+            "catalogue": catalogue,
+            "targets": tuple(map(options.parse_target, target)) if target else None,
+            "horizon_seconds": options.parse_horizon(horizon) if horizon is not None else None,
+            "out": out, "seed": seed, "publish": publish, "feeling.epochs": epochs, "feeling.encoder": encoder,
+            "purchase.trials": tune, "purchase.stack": options.parse_stack(stack) if stack else None,
+            "next_touchpoint.device": device,
+        }  # fmt: skip
+        told = {name: value for name, value in given.items() if value is not None}
+        config = read_settings(config_file, changes or [], told)
+        for line in leftovers(config.out):
             stderr().print(escape(line), highlight=False, soft_wrap=True)
         with Watched(stderr()) as watched:
-            report = run(config, clock=_now, by=_somebody(), reporter=watched, resume=resume, fresh=fresh)
-    except _wrong_input() as error:
+            report = run(config, clock=now_micros, by=somebody(), reporter=watched, resume=resume, fresh=fresh)
+    except ContractError as broken:
+        tell_findings(broken.findings, as_json)
+        raise refused(str(broken)) from None
+    except wrong_input() as error:
         raise refused(str(error)) from None
     _tell(report.to_dict(), as_json)
-    if report.version is None and publish:
+    if report.version is None and config.publish:
         raise typer.Exit(NOT_PUBLISHED)
 
 
 def _files(
     events: Path | None, feedback: Path | None, verdicts: Path | None, from_service: Path | None
-) -> tuple[Path | None, Path | None, Path | None, Path | None]:
-    """What to read: events, feedback, verdicts, forecasts."""
+) -> dict[str, Path | None]:
+    """What to read, by the name of its setting."""
     from training.config import ConfigError
     from training.data import exported
 
     if from_service is None:
-        return events, feedback, verdicts, None
+        return {"events": events, "feedback": feedback, "verdicts": verdicts}
     if events or feedback or verdicts:
         raise ConfigError("--from-service names all files at once; leave --events, --feedback, --verdicts out")
     served = from_service / "forecasts.parquet"
-    return *exported(from_service), served if served.is_file() else None
-
-
-def _wrong_input() -> tuple[type[Exception], ...]:
-    """What is told in one line, since whoever called can mend it."""
-    from models.journey.eventlog import EventLogError
-    from models.journey.touchpoint import CatalogueError
-    from models.ledger import LedgerError
-    from models.nets.feedback import EncoderNotFoundError
-    from training.config import ConfigError
-    from training.data import DataError
-    from training.tracking import TrackingError
-    from training.unfinished import UnfinishedError
-
-    return (
-        EventLogError, DataError, CatalogueError, ConfigError, LedgerError, EncoderNotFoundError, TrackingError,
-        UnfinishedError,
-    )  # fmt: skip
+    found = dict(zip(("events", "feedback", "verdicts"), exported(from_service), strict=True))
+    return found | {"forecasts": served if served.is_file() else None}
 
 
 def _tell(report: dict[str, Any], as_json: bool) -> None:
@@ -188,19 +194,6 @@ def _tell(report: dict[str, Any], as_json: bool) -> None:
         print(line)
     state = f"live as version {report['version']}" if report["version"] else "not published"
     print(f"bundle {report['digest'][:12]} {state}: {report['why']}")
-
-
-def _now() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
-
-
-def _somebody() -> str:
-    """Who publishes; a container may have no name for its user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def main() -> None:

@@ -129,7 +129,8 @@ def _calibrated(said: HeldOut, rng: np.random.Generator) -> MeasuredPurchase:
 def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> MeasuredFeeling:
     """One temperature, then the table of score and mistake of every text that no flag would send to a person.
 
-    The stars are not shown to the flags here: where they are the label, a flag made of them would hide mistakes.
+    Texts that a flag or a person chose to have read prove nothing about the others and are left out. The stars are not
+    shown to the flags here: where they are the label, a flag made of them would hide mistakes.
     """
     if len(frame) < LEAST_CASES:
         raise TooLittleData(f"{len(frame)} labelled texts fall into the calibration part; {LEAST_CASES} are needed")
@@ -139,8 +140,9 @@ def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> Meas
     found = read(prediction, temperature, frame, predictor.language)
     unread = unflagged(found)
     wrong = found.polarity.argmax(axis=1) != label
+    at_random = None if "chosen" not in frame else ~frame["chosen"].to_numpy(dtype=np.bool_)[unread]
     return MeasuredFeeling(
-        temperature, CalibrationTable.of(found.score[unread], wrong[unread], channels(frame)[unread])
+        temperature, CalibrationTable.of(found.score[unread], wrong[unread], channels(frame)[unread], at_random)
     )
 
 

@@ -14,6 +14,7 @@ from models.journey.target import LONGEST_HORIZON_SECONDS, Target
 from models.predictors.stacking import SOURCES
 from training.feedback import FeedbackConfig
 from training.next_touchpoint import NextTouchpointConfig
+from training.policies import ContractPolicy, DriftPolicy, GatePolicy, LabelPolicy
 from training.purchase import PurchaseConfig
 
 DEFAULT_TARGET = Target("purchase", ("*.purchase",), 90 * 86_400)
@@ -37,7 +38,9 @@ class TrainConfig:
     horizon_seconds              within which a next touchpoint is expected
     out                          the folder of versions/, live/ and MLflow's store
     seed                         of everything random
-    publish                      False keeps a winning bundle out of live/
+    publish                      False keeps a winning bundle out of live/, as a candidate
+    next_touchpoint, purchase, feeling    how each question is learned; see the module of each
+    gate, contract, drift, labels         thresholds; see training/policies.py
     """
 
     events: Path | None = None
@@ -55,6 +58,10 @@ class TrainConfig:
     next_touchpoint: NextTouchpointConfig = field(default_factory=NextTouchpointConfig)
     purchase: PurchaseConfig = field(default_factory=PurchaseConfig)
     feeling: FeedbackConfig = field(default_factory=FeedbackConfig)
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    contract: ContractPolicy = field(default_factory=ContractPolicy)
+    drift: DriftPolicy = field(default_factory=DriftPolicy)
+    labels: LabelPolicy = field(default_factory=LabelPolicy)
 
     def __post_init__(self) -> None:
         names = [target.name for target in self.targets]

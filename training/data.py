@@ -23,12 +23,15 @@ from models.journey.eventlog import EventLogError, Table, read_events, read_rule
 from models.journey.touchpoint import Catalogue
 from models.predictors.feedback import EMOTIONS, NUANCES, POLARITIES
 from models.review import ANSWERS
+from training.golden import apart
+from training.labels import answers_of, with_answers
+from training.policies import LabelPolicy
 
 FEEDBACK_COLUMNS = (
     "feedback_id", "customer_id", "said_at", "channel", "text", "rating", "polarity", "emotions", "intensity", "nuance",
 )  # fmt: skip
 ALIASES = {"user_id": "customer_id", "timestamp": "said_at", "stars": "rating", "Rating": "rating", "review": "text"}
-VERDICT_WEIGHT = 5.0
+VERDICT_WEIGHT = LabelPolicy().verdict_weight
 """A person who read the text on purpose counts as five labels from elsewhere."""
 
 
@@ -73,8 +76,13 @@ def load(
     catalogue: Catalogue,
     event_columns: Mapping[str, str],
     feedback_columns: Mapping[str, str],
+    labels: LabelPolicy = LabelPolicy(),
+    golden: pd.DataFrame | None = None,
 ) -> TrainingData:
-    """Read what was given. Raises EventLogError or DataError; nothing is written."""
+    """Read what was given; words of a `golden` case are left out, nothing learns from them.
+
+    Raises EventLogError or DataError; nothing is written.
+    """
     if events is None and feedback is None:
         raise DataError("nothing to learn from: give --events, --feedback or both")
     assembled = assemble(read_events(events, event_columns), catalogue, read_rules(events)) if events else None
@@ -83,9 +91,12 @@ def load(
     if verdicts is not None:
         if frame is None:
             raise DataError("--verdicts needs --feedback: a verdict is about a text")
-        frame, used = with_verdicts(frame, verdicts)
-    files = {"events": events, "feedback": feedback, "verdicts": verdicts}
-    return TrainingData(assembled, frame, {name: sha256(path) for name, path in files.items() if path}, used)
+        frame, used = with_verdicts(frame, verdicts, labels, readings_beside(verdicts))
+    digests = {} if golden is None else {"golden": hashlib.sha256("\n".join(golden["key"]).encode()).hexdigest()}
+    if frame is not None:
+        frame = frame[apart(frame, golden)].reset_index(drop=True)
+    files = {"events": events, "feedback": feedback, "verdicts": verdicts, "readings": readings_beside(verdicts)}
+    return TrainingData(assembled, frame, {name: sha256(path) for name, path in files.items() if path} | digests, used)
 
 
 def read_feedback(path: Path, columns: Mapping[str, str] | None = None) -> pd.DataFrame:
@@ -188,11 +199,21 @@ def _emotions(cell: Any) -> list[str]:
     return [_name(EMOTIONS, name.strip()) for name in names if name.strip()]
 
 
-def with_verdicts(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
+def readings_beside(verdicts: Path | None) -> Path | None:
+    """The readings that decided nothing alone, as the service exports them beside its verdicts; None where none are."""
+    path = None if verdicts is None else verdicts.with_name("readings.parquet")
+    return path if path is not None and path.is_file() and _has_rows(path) else None
+
+
+def with_verdicts(
+    frame: pd.DataFrame, path: Path, policy: LabelPolicy = LabelPolicy(), readings: Path | None = None
+) -> tuple[pd.DataFrame, int]:
     """Let people's verdicts take the place of whatever label a text had; "cannot_tell" takes the label away.
 
-    The latest verdict on a text stands; where it also names emotions or an intensity, they stand too. Returns the frame
-    and how many texts have a verdict. Raises EventLogError or DataError.
+    The latest verdict of each reader on a text stands; where readers disagree the text teaches each answer by its share
+    (labels.py); `readings` are those who disagreed before a case was settled. Where a verdict also names emotions or an
+    intensity, they stand too. `chosen` says which texts a flag or a person chose, and no lot. Returns the frame and how
+    many texts have a verdict. Raises EventLogError or DataError.
     """
     empty = path.is_file() and not path.stat().st_size
     verdicts = pd.DataFrame() if empty else pd.DataFrame(list(Table(path).rows()))
@@ -205,33 +226,27 @@ def with_verdicts(frame: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, int]:
     if len(foreign):
         row, answer = foreign.index[0] + 1, foreign["answer"].iloc[0]
         raise DataError(f"{path}: row {row}: answer {answer!r}; allowed: {', '.join(ANSWERS)}")
-    ordered = verdicts.assign(feedback_id=verdicts["feedback_id"].astype(str)).sort_values("decided_at", kind="stable")
-    latest = ordered.drop_duplicates("feedback_id", keep="last").set_index("feedback_id")
-    answer = frame["feedback_id"].map(latest["answer"])
-    judged = answer.notna()
-    frame = frame.copy()
-    for column in ("polarity", "rating"):
-        if column not in frame:
-            frame[column] = None
-    frame["polarity"] = frame["polarity"].astype(object).where(~judged, answer.where(answer.isin(POLARITIES), None))
-    frame["rating"] = frame["rating"].astype("float64").where(~judged)
-    frame.loc[judged, "weight"] = VERDICT_WEIGHT
-    _more_of_verdicts(frame, latest, judged)
-    return frame, int(judged.sum())
+    settled = verdicts["feedback_id"].astype(str)
+    if readings is not None:
+        more = pd.DataFrame(list(Table(readings).rows()))
+        more = more[more["feedback_id"].astype(str).isin(set(settled)) & more["answer"].isin(ANSWERS)]
+        verdicts = pd.concat([verdicts, more], ignore_index=True)
+    readers: dict[str, Callable[[Any], Any]] = {"emotions": _emotions_told, "intensity": _intensity_told}
+    told, used = with_answers(
+        frame, answers_of(verdicts, policy), {name: read for name, read in readers.items() if name in verdicts}
+    )
+    lot = verdicts["drawn"] if "drawn" in verdicts else pd.Series(False, index=verdicts.index)
+    fairly = set(verdicts["feedback_id"][lot.fillna(False).astype(bool)])
+    return told.assign(chosen=told["feedback_id"].isin(set(verdicts["feedback_id"]) - fairly)), used
 
 
-def _more_of_verdicts(frame: pd.DataFrame, latest: pd.DataFrame, judged: pd.Series[bool]) -> None:
-    """In place: what a verdict says of emotions and intensity; where it names none, nobody said."""
-    if "emotions" in latest:
-        told = frame["feedback_id"].map(
-            latest["emotions"].map(lambda cell: _emotions(cell) or None, na_action="ignore")
-        )
-        before = frame["emotions"] if "emotions" in frame else pd.Series(None, index=frame.index, dtype=object)
-        frame["emotions"] = before.astype(object).where(~judged, told.astype(object))
-    if "intensity" in latest:
-        told = frame["feedback_id"].map(latest["intensity"]).astype("float64")
-        before = frame["intensity"] if "intensity" in frame else pd.Series(None, index=frame.index, dtype="float64")
-        frame["intensity"] = before.astype("float64").where(~judged, told)
+def _emotions_told(cell: Any) -> list[str] | None:
+    """What a verdict names; where it names none, nobody said."""
+    return None if _is_empty(cell) else _emotions(cell) or None
+
+
+def _intensity_told(cell: Any) -> float:
+    return float("nan") if _is_empty(cell) else float(cell)
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ always stands beside the simple baselines. Fits no model; calibration is the onl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from models.confidence import metrics
 from models.confidence.binomial import clopper_pearson
 from models.confidence.metrics import Interval
-from models.features.vocabulary import FIRST_TOUCHPOINT
+from models.features.vocabulary import FIRST_TOUCHPOINT, Vocabulary
 from models.journey.journeys import Ints, Journeys
 from models.journey.target import CENSORED, Target
-from models.predictors.next_touchpoint import NextTouchpointPredictor
 from training.examples import landmarks, next_steps
 from training.splits import Slice
 
@@ -43,9 +42,14 @@ class AskedSteps:
     customer: Ints
 
 
-def ask_steps(
-    journeys: Journeys, predictor: NextTouchpointPredictor, asked: Slice, rng: np.random.Generator
-) -> AskedSteps:
+class Speaks(Protocol):
+    """Whoever has words for what can come next, as a predictor has."""
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+
+def ask_steps(journeys: Journeys, predictor: Speaks, asked: Slice, rng: np.random.Generator) -> AskedSteps:
     """Every step whose outcome fell into the slice (a sample of them where there are very many)."""
     steps = next_steps(journeys, predictor.vocabulary, asked.until, asked.since)
     index = np.flatnonzero(steps.asks_what)

@@ -34,8 +34,11 @@ class ParityError(RuntimeError):
 
 def export_next_touchpoint(
     net: NextTouchpointNet | Ensemble, vocabulary: Vocabulary, length: int, path: Path, rng: np.random.Generator
-) -> None:
-    """Write the net as ONNX with batch and length left open. Raises ParityError beyond 1e-4 on any logit."""
+) -> float:
+    """Write the net as ONNX with batch and length left open; gives the largest difference that was found of a logit.
+
+    Raises ParityError beyond 1e-4.
+    """
     net = deepcopy(net).eval()  # the export would otherwise put the net back into training mode
     learned, served = LastOnly(net).eval(), LastOnly(_with_onnx_recurrence(net)).eval()
     example = _random_journeys(vocabulary, 3, min(5, length), rng)
@@ -60,7 +63,7 @@ def export_next_touchpoint(
     if program is None:
         raise ParityError("the exporter gave no graph")
     write_graph(program.model_proto, path)
-    session = open_session(path, 1)
+    session, furthest = open_session(path, 1), 0.0
     for customers, columns_there in ((1, 1), (1, length), (7, max(1, length // 2)), (64, length)):
         tokens, log_gaps, lengths = _random_journeys(vocabulary, customers, columns_there, rng)
         with torch.no_grad():
@@ -70,6 +73,8 @@ def export_next_touchpoint(
             apart = float(np.abs(ours.numpy() - theirs).max())
             if not apart <= 1e-4:
                 raise ParityError(f"{path.name}: {name} differ by {apart:.2g} between torch and ONNX; 1e-4 is allowed")
+            furthest = max(furthest, apart)
+    return furthest
 
 
 class _OnnxRecurrence(nn.Module):
@@ -123,8 +128,8 @@ def _with_onnx_recurrence(net: NextTouchpointNet | Ensemble) -> NextTouchpointNe
 
 def export_boosting(
     boosting: HistGradientBoostingClassifier, features: NDArray[np.float32], path: Path, rng: np.random.Generator
-) -> None:
-    """Write the boosting as ONNX (features -> label, probabilities), batch left open.
+) -> float:
+    """Write the boosting as ONNX (features -> label, probabilities), batch left open; gives the largest difference.
 
     Splits lie in float64 between two float32 values; here they become the float32 just below, which sorts every float32
     feature the same way, in scikit-learn as in ONNX. Raises ParityError beyond 1e-6 on rows seen, random rows, or rows
@@ -142,13 +147,15 @@ def export_boosting(
             target_opset={"": 18, "ai.onnx.ml": 3},
         )
     write_graph(graph, path)
-    session = open_session(path, 1)
+    session, furthest = open_session(path, 1), 0.0
     seen = features[rng.integers(0, len(features), 2_000)]
     for rows in (seen, _random_rows(features, rng), _rows_on_splits(seen, thresholds, rng)):
         ours = boosting.predict_proba(rows)[:, 1]
         apart = float(np.abs(ours - session.run(["probabilities"], {"features": rows})[0][:, 1]).max())
         if not apart <= 1e-6:
             raise ParityError(f"{path.name}: {apart:.2g} apart between scikit-learn and ONNX; 1e-6 is allowed")
+        furthest = max(furthest, apart)
+    return furthest
 
 
 def trees_of(boosting: HistGradientBoostingClassifier) -> Trees:

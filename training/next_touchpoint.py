@@ -105,6 +105,7 @@ class NextTouchpointFit:
     held_out: dict[str, float]  # weighted log-loss on customers held out: net, markov, mixture
     out_of_fold: OutOfFold
     seconds: float
+    parity: float  # the largest difference of a logit that was found between net and export
 
 
 def fit_next_touchpoint(
@@ -150,7 +151,7 @@ def fit_next_touchpoint(
         progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in found.held_out.items())}")
         out.mkdir(parents=True, exist_ok=True)
         net = nets[0] if len(nets) == 1 else Ensemble(nets).eval()
-        export_next_touchpoint(net, vocabulary, config.shape.length, out / NET_FILE, rng)
+        parity = export_next_touchpoint(net, vocabulary, config.shape.length, out / NET_FILE, rng)
     fit_markov(folds.steps, vocabulary, found.order).save(out / MARKOV_FILE)
     _write_about(steps, vocabulary, horizon_seconds, config, found.weights, out)
     if apart is not None:
@@ -162,7 +163,9 @@ def fit_next_touchpoint(
             _write_about(steps, vocabulary, horizon_seconds, config, found.weights, folder)
         save_file({"fold": folds.fold}, apart / FOLD_FILE)
     examples, seconds = int(steps.asks_what.sum()), time.monotonic() - began
-    return NextTouchpointFit(examples, life, tuple(logs), found.weights, found.held_out, found.out_of_fold, seconds)
+    return NextTouchpointFit(
+        examples, life, tuple(logs), found.weights, found.held_out, found.out_of_fold, seconds, parity
+    )
 
 
 def _told(life_seconds: float) -> str:

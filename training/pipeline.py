@@ -22,16 +22,23 @@ import numpy as np
 from models.bundle import write_manifest
 from models.journey.event import Micros, format_time
 from models.journey.touchpoint import Catalogue
+from models.ledger import current
 from models.measured import Measured, MeasuredFeeling, MeasuredNextTouchpoint, MeasuredPurchase
 from training import questions, unfinished
 from training.compute import Compute
 from training.config import ConfigError, TrainConfig
 from training.console import Reporter
+from training.contract.keep import keep_contract
 from training.data import TrainingData, load, sha256
 from training.errors import TooLittleData
 from training.feedback_labels import NotEnoughLabels
+from training.gate.baselines import gate
+from training.gate.evidence import evidence
+from training.golden import read_golden
+from training.promote import judged, let_go_live, log
 from training.publish import go_live, store
 from training.questions import Answered, Asked
+from training.registry import mirror
 from training.served import served_figures
 from training.splits import LogTooShort
 from training.tracking import Run, open_run
@@ -79,14 +86,16 @@ def run(
     """Train once. A run of the same data and settings that was stopped is gone on with, to the same bundle.
 
     `resume` names the folder of the unfinished run that this must be; `fresh` begins anew. Raises EventLogError,
-    DataError, CatalogueError, ConfigError or UnfinishedError before anything is written, TrackingError before anything
-    is trained.
+    DataError, CatalogueError, ConfigError, ContractError or UnfinishedError before anything is written, TrackingError
+    before anything is trained.
     """
     reporter.step("reading")
     catalogue = Catalogue.load(config.catalogue) if config.catalogue else Catalogue.default()
     data = load(
-        config.events, config.feedback, config.verdicts, catalogue, config.event_columns, config.feedback_columns
+        config.events, config.feedback, config.verdicts, catalogue, config.event_columns, config.feedback_columns,
+        config.labels, read_golden(config.out),
     )  # fmt: skip
+    keep_contract(data, config, clock())
     what = _asked_for(config, data)
     _make_folder(config.out)
     with unfinished.open_run(config.out, what, resume=resume, fresh=fresh) as site:
@@ -101,6 +110,7 @@ def _train(
         diary.parameters(config.to_dict())
         diary.table(config.to_dict(), "config.json")
         diary.tags({f"data.{name}.sha256": digest for name, digest in data.digests.items()})
+        diary.datasets(data.digests, {name: str(getattr(config, name, "") or "") for name in data.digests})
         if config.forecasts is not None:
             reporter.step("what was served")
             served = served_figures(config.forecasts)
@@ -127,6 +137,7 @@ def _asked_for(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     files = {"events", "feedback", "verdicts", "forecasts", "catalogue", "out", "publish"}
+    files |= {"gate", "contract", "drift"}  # what is done with data and bundle, not what is learned
     return {
         "settings": {name: value for name, value in config.to_dict().items() if name not in files},
         "data": dict(data.digests),
@@ -146,14 +157,45 @@ def _build(
     diary.metrics(figures)
     diary.table(figures, "figures.json")
     diary.files(plots, "plots")
+    _trials(config.out, figures, diary)
     stored = store(config.out, bundle)
+    version, why = _promoted(config, data, stored, figures, clock, by, diary, reporter)
+    reporter.step("MLflow's mirror of the ledger")
+    kept_from = mirror(config.out, challenger=None if version else stored, catalogue=config.catalogue)
+    if kept_from:
+        reporter.say(kept_from)
+    return Report(digest, config.out / "versions" / digest, version, why, figures, diary.run_id)
+
+
+def _promoted(
+    config: TrainConfig, data: TrainingData, digest: str, figures: dict[str, Any], clock: Clock, by: str, diary: Run,
+    reporter: Reporter,
+) -> tuple[int | None, str]:  # fmt: skip
+    """Let the stored bundle go live if it beats its baselines and, where something is live, that too; say why (not)."""
     passed, why = gate(figures)
-    entry = go_live(config.out, stored, clock(), by, why) if passed and config.publish else None
-    if passed and not config.publish:
-        why += "; kept out of live/ as asked"
-    return Report(
-        digest, config.out / "versions" / digest, entry.version if entry else None, why, figures, diary.run_id
-    )
+    if not passed or not config.publish:
+        return None, f"{why}; kept out of live/ as asked" if passed else why
+    live = current(config.out)
+    if live is None:
+        return go_live(config.out, digest, clock(), by, why).version, why
+    if live.digest == digest:
+        return live.version, f"is live already, as version {live.version}"
+    reporter.step(f"beside version {live.version}")
+    shown = evidence(config.out, data, config.verdicts)
+    found = judged(config.out, digest, shown, config.gate, seed=config.seed, now=clock(), by=by)
+    log(diary, found)
+    if not found.judgement.passed:
+        return None, found.judgement.why
+    return let_go_live(config.out, found, clock(), by).version, found.judgement.why
+
+
+def _trials(out: Path, figures: Mapping[str, Any], diary: Run) -> None:
+    """Each setting that was tried as a run nested in this one."""
+    for name, one in figures["purchase"].items():
+        for number, tried in enumerate((one.get("tuned") or {}).get("tried", ()), 2):
+            with open_run(out, f"{name}: setting {number}", diary) as trial:
+                trial.parameters({key: value for key, value in tried.items() if key != "log_loss"})
+                trial.metrics({"log_loss": tried["log_loss"]})
 
 
 def _answer_all(
@@ -217,31 +259,6 @@ def _attempt(
     told = None if done.measured is None else done.measured.to_dict()
     site.keep(place, {"measured": told, "figures": done.figures}, asked.rng)
     return done
-
-
-def gate(figures: dict[str, Any]) -> tuple[bool, str]:
-    """A champion beats every baseline of every question that was trained, on the test slice.
-
-    >>> gate({"next_touchpoint": {"status": "not_trained"}, "purchase": {}, "feeling": {"status": "not_trained"}})
-    (False, 'nothing could be trained')
-    """
-    questions_asked = {
-        "next touchpoint": figures["next_touchpoint"],
-        **{f"purchase {name}": one for name, one in figures["purchase"].items()},
-        "feeling": figures["feeling"],
-    }
-    trained = {name: one for name, one in questions_asked.items() if one["status"] == "trained"}
-    if not trained:
-        return False, "nothing could be trained"
-    lost = [
-        f"{name} loses to {baseline} by {theirs['ours_minus_theirs']['mean']:.4f} nats"
-        for name, one in trained.items()
-        for baseline, theirs in one["baselines"].items()
-        if not theirs["ours_minus_theirs"]["mean"] < 0
-    ]
-    if lost:
-        return False, "; ".join(lost)
-    return True, f"beats every baseline: {', '.join(trained)}"
 
 
 def _learned_from(config: TrainConfig, data: TrainingData) -> dict[str, Any]:

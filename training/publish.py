@@ -1,6 +1,7 @@
 """Publish: put a finished bundle into versions/<digest>/ and write the next entry of live/. The only writer of both.
 
-Does not decide whether a bundle deserves it (the gate in pipeline.py does). A half-written bundle is never visible.
+Does not decide whether a bundle deserves it (the gates do) nor which is meant (versions.py). A half-written bundle or
+entry is never visible, whenever its writer is killed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from models.bundle import BundleError, check_manifest
 from models.journey.event import Micros, format_time
 from models.ledger import LiveEntry, bundle_folder, current
+from training.processes import alive
 
 
 def store(root: Path, finished: Path) -> str:
@@ -42,10 +44,13 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
-def go_live(root: Path, digest: str, now: Micros, by: str, why: str) -> LiveEntry:
+def go_live(
+    root: Path, digest: str, now: Micros, by: str, why: str, *, forced: bool = False, gate: str | None = None
+) -> LiveEntry:
     """Make a stored bundle the live one, by creating the next numbered file exclusively.
 
-    The bundle is checked first, so a damaged one never goes live. Two publishers at once get two numbers.
+    `forced` says that the gate had refused it, `gate` where under the root its report lies. The bundle is checked
+    first, so a damaged one never goes live. Two publishers at once get two numbers. Raises BundleError or LedgerError.
     """
     found = str(check_manifest(bundle_folder(root, digest))["digest"])
     if found != digest:
@@ -55,14 +60,24 @@ def go_live(root: Path, digest: str, now: Micros, by: str, why: str) -> LiveEntr
     before = current(root)
     version = before.version + 1 if before else 1
     body = {"digest": digest, "live_since": format_time(now), "by": by, "why": why}
+    told = body | ({"forced": True} if forced else {}) | ({"gate": gate} if gate else {})
+    _sweep(folder)
     partial = folder / f".{os.getpid()}-{threading.get_ident()}.partial"  # nobody else's
     try:
-        partial.write_text(json.dumps(body) + "\n", "utf-8")
+        partial.write_text(json.dumps(told, ensure_ascii=False) + "\n", "utf-8")
         while True:
             try:
                 os.link(partial, folder / f"{version:06d}.json")  # whole or not at all, and never over another's
-                return LiveEntry(version, digest, now, by, why)
+                return LiveEntry(version, digest, now, by, why, forced, gate)
             except FileExistsError:
                 version += 1
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a publisher has left that was killed while it wrote; those of living processes stay."""
+    for path in folder.glob(".*-*.partial"):
+        process = path.name[1:].partition("-")[0]
+        if process.isdigit() and not alive(int(process)):
+            path.unlink(missing_ok=True)

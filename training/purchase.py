@@ -132,6 +132,7 @@ class PurchaseFit:
     out_of_fold: HeldOut
     tuned: Tuned | None
     seconds: float
+    parity: float  # the largest difference of a probability that was found between boosting and export
 
 
 @dataclass(frozen=True)
@@ -228,11 +229,10 @@ def fit_purchase(
     learned = cross_fit(x, y, fold, boosting, seed, constraints=constraints, counted=late)
     progress(f"held out: {', '.join(f'{name} {loss:.4f}' for name, loss in learned.held_out.items())}")
     out.mkdir(parents=True, exist_ok=True)
-    export_boosting(learned.boosting, x, out / BOOSTING_FILE, rng)
+    parity = export_boosting(learned.boosting, x, out / BOOSTING_FILE, rng)
     trees_of(learned.boosting).save(out / TREES_FILE)
     _write_about(out, target, vocabulary, config, examples, learned)
     said = HeldOut(learned.said, y, examples.rows, examples.lengths)
-    seconds = time.monotonic() - began
     return PurchaseFit(
         len(y),
         positives,
@@ -243,7 +243,8 @@ def fit_purchase(
         learned.held_out,
         said,
         tuned,
-        seconds,
+        time.monotonic() - began,
+        parity,
     )
 
 

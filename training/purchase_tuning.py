@@ -23,12 +23,14 @@ MOST_TUNED_ON = 40_000
 
 @dataclass(frozen=True)
 class Tuned:
-    """The settings that cost held-out customers least, in nats, beside what the settings asked for cost; the trials."""
+    """The settings that cost held-out customers least, in nats, beside what the settings asked for cost; `tried` holds
+    what each further trial tried and what it cost."""
 
     config: BoostingConfig
     log_loss: float
     log_loss_before: float
     trials: int
+    tried: tuple[dict[str, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         chosen = {name: value for name, value in asdict(self.config).items() if name in _SEARCHED}
@@ -36,6 +38,7 @@ class Tuned:
             "log_loss": round(self.log_loss, 6),
             "log_loss_before": round(self.log_loss_before, 6),
             "trials": self.trials,
+            "tried": list(self.tried),
             **chosen,
         }
 
@@ -88,7 +91,8 @@ def tune(
     for number in range(2, trials + 1):
         study.optimize(objective, n_trials=1)
         progress(f"setting {number} of {trials}: at best {min(before, study.best_value):.5f} nats")
+    tried = tuple({**one.params, "log_loss": float(one.values[0])} for one in study.trials)
     if trials < 2 or before <= study.best_value:
-        return Tuned(config, before, before, trials)
+        return Tuned(config, before, before, trials, tried)
     found = replace(config, **{name: study.best_params[name] for name in _SEARCHED})
-    return Tuned(found, study.best_value, before, trials)
+    return Tuned(found, study.best_value, before, trials, tried)

@@ -45,6 +45,7 @@ from training.feelings import feelings_out_of_fold
 from training.markov import fit_baselines
 from training.next_touchpoint import fit_next_touchpoint
 from training.purchase import fit_logistic, fit_purchase
+from training.reference import keep_features, keep_words
 from training.splits import CALIBRATION, TEST, TRAIN, Slice, for_landmarks, latest_touchpoints, of_texts
 from training.stacking import FEELINGS_FILE, FOLD_FILE, FeelingsOutOfFold, NextOutOfFold, Stack
 
@@ -111,6 +112,7 @@ def next_touchpoint(asking: Asked, folder: Path) -> Answered[MeasuredNextTouchpo
     figures = evaluate.next_touchpoint_figures(chance, sets, baselines, asked, rng)
     figures |= {"examples": fit.examples, "mixture": list(fit.mixture.weights), "calibration_n": measured.n}
     figures |= {"half_life_days": _days(fit.half_life_seconds), "beats_base_rate": measured.base_rate is None}
+    figures |= {"parity": _parity(fit.parity)}
     correct = chance.argmax(axis=1) == asked.label
     plots.reliability(asking.pictures / "next_touchpoint.png", "Next touchpoint", chance.max(axis=1), correct)
     plots.beside_baselines(asking.pictures / "next_touchpoint_baselines.png", "Next touchpoint", figures)
@@ -137,6 +139,7 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
     _enough(len(asked.happened), "moments")
     _both(target, asked.happened)
     latest = calibrate.ask_purchase(predictor, asked, stack)
+    keep_features(predictor, asked, stack, folder, config.seed)
     chance = measured.calibrator.apply(latest.raw)
     baselines = {
         "base_rate": np.full(len(chance), predictor.base_rate),
@@ -148,7 +151,7 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
     figures = evaluate.purchase_figures(chance, measured.interval(chance, latest.lengths), baselines, asked, rng)
     figures |= {"examples": fit.examples, "calibrator": measured.calibrator.name, "calibration_n": measured.n}
     figures |= {"stacked": list(fit.sources), "tuned": fit.tuned.to_dict() if fit.tuned else None}
-    figures |= {"recent_share": fit.recent_share}
+    figures |= {"recent_share": fit.recent_share, "parity": _parity(fit.parity)}
     shipped = calibrate.brought_up_to_date(measured, earlier, latest, rng)
     figures |= {"drift": round(shipped.drift, 4), "promise_held": shipped.held}
     title, picture = f"Purchase: {target.name}", asking.pictures / f"purchase_{target.name}.png"
@@ -224,6 +227,7 @@ def feeling(asking: Asked, folder: Path) -> Answered[MeasuredFeeling]:
     settings = replace(config.feeling, seed=config.seed)
     fit = fit_feedback(train, settings, folder, progress=asking.reporter.advance)
     predictor = FeedbackPredictor.load(folder)
+    keep_words(predictor, calibration, folder, config.seed)
     measured = calibrate.calibrate_feeling(predictor, calibration)
     label = calibrate.polarity_codes(test)
     found = calibrate.read(predictor.predict(list(test["text"])), measured.temperature, test, predictor.language)
@@ -237,6 +241,7 @@ def feeling(asking: Asked, folder: Path) -> Answered[MeasuredFeeling]:
     )
     figures |= {"examples": fit.texts, "heads": list(fit.heads), "weak_labels": fit.weak_labels}
     figures |= {"calibration_n": len(calibration), "calibration_unflagged": len(measured.table)}
+    figures |= {"parity": _parity(fit.parity)}
     correct = found.polarity.argmax(axis=1) == label
     plots.reliability(asking.pictures / "feeling.png", "Feeling", found.score, correct)
     plots.beside_baselines(asking.pictures / "feeling_baselines.png", "Feeling", figures)
@@ -271,6 +276,11 @@ def _known_before(journeys: Journeys, until: Micros) -> Journeys:
 def _days(seconds: float) -> float | None:
     """None: what happened long ago counts as much as what happened last."""
     return None if math.isinf(seconds) else round(seconds / 86_400, 1)
+
+
+def _parity(apart: float) -> float:
+    """How far the exported graph was seen to answer from what was fitted, in two digits."""
+    return float(f"{apart:.1e}")
 
 
 def _enough(cases: int, what: str, part: str = TEST) -> None:

@@ -106,9 +106,10 @@ def open_run(out: Path, what: Mapping[str, Any], *, resume: Path | None, fresh: 
 
 
 def _begin(folder: Path, what: Mapping[str, Any], fresh: bool) -> Unfinished:
-    """Under the lock. What lies there of other words than `what` (or of none) counts as nothing."""
+    """Under the lock. What lies there of other words than `what` (or of none) counts as nothing; so does a run whose
+    bundle is gone: it was stored, and its process was killed before it could clean up."""
     path, told = folder / _RUN, _told(what)
-    resumed = not fresh and path.is_file() and path.read_bytes() == told
+    resumed = not fresh and path.is_file() and path.read_bytes() == told and (folder / "bundle").is_dir()
     if not resumed:
         for name in _KEPT:
             shutil.rmtree(folder / name, ignore_errors=True)
