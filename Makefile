@@ -8,13 +8,13 @@ SETUP := $(VENV)/.installed
 CLIENTS := tests/clients/node
 CLIENTS_SETUP := $(if $(shell command -v npm),$(CLIENTS)/node_modules/.installed)
 
-.PHONY: run test campaign check fix bench setup clean
+.PHONY: run test campaign check fix bench mlflow setup clean
 
 run: $(SETUP)
 	@$(BIN)/python scripts/demo.py
 
 test: check $(CLIENTS_SETUP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The long forms of what `make test` does in short: kills under load, clients through faults, fuzzing.
 campaign: $(SETUP) $(CLIENTS_SETUP)
@@ -45,6 +45,14 @@ bench: $(SETUP)
 	$(BIN)/python -m benchmarks.remap
 	$(BIN)/python -m benchmarks.customers
 	$(BIN)/python -m benchmarks.journeys
+	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.realtime
+
+# MLflow's own pages on what training wrote down, on this machine only. MLFLOW_TRACKING_URI names another store.
+mlflow: $(SETUP)
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $${PORT:-5000} \
+		--backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/tracking.db} \
+		--artifacts-destination $(CURDIR)/mlruns/artifacts --default-artifact-root $(CURDIR)/mlruns/artifacts
 
 setup: $(SETUP) $(CLIENTS_SETUP)
 

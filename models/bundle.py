@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,8 +45,9 @@ from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
 from models.predictors.stacking import Following, Said
 from models.predictors.why import why_next
-from models.predictors.why_feeling import why_feeling
+from models.predictors.why_feeling import ORDERS, why_feeling
 from models.predictors.why_purchase import why_purchase
+from models.reference import Reference, Sample
 
 FORMAT = 1
 """Version of the folder's layout; a load refuses any other."""
@@ -127,6 +128,7 @@ class LoadedBundle:
     purchase: Mapping[str, PurchasePredictor]
     feedback: FeedbackPredictor | None
     channel: ChannelPredictor | None = None
+    reference: Reference = field(default_factory=Reference)
 
     def conclude_feedback(self, feedback: Sequence[Feedback], policy: ReleasePolicy) -> list[Conclusion]:
         """One conclusion for each text, in order."""
@@ -188,11 +190,14 @@ class LoadedBundle:
             )
         feeling = insight.feeling
         if words is not None and feeling.answer in POLARITIES and feeling.decided_by == "model":
-            feeling = feeling.explained(self._why_words(words.text, str(feeling.answer)))
+            feeling = feeling.explained(self.why_words(words.text, str(feeling.answer)))
         return replace(insight, next_touchpoint=following, purchase=purchases, feeling=feeling)
 
-    def _why_words(self, text: str, answer: str) -> Mapping[str, Any]:
-        """How much each word moved the confidence in this answer; of one text always the same."""
+    def why_words(self, text: str, answer: str, orders: int = ORDERS) -> Mapping[str, Any]:
+        """How much each word moved the confidence in this answer; of one text always the same.
+
+        Fewer orders of the words take less time and tell the weights less exactly.
+        """
         predictor, measured, index = self.feedback, self.measured.feeling, POLARITIES.index(answer)
         if predictor is None or measured is None:
             return {}
@@ -202,7 +207,7 @@ class LoadedBundle:
             return np.asarray(calibrate(predictor.predict(texts, remember=False).polarity)[:, index])
 
         rng = np.random.default_rng(int(content_hash(text)[:16], 16))
-        return why_feeling(text, score, rng).to_dict()
+        return why_feeling(text, score, rng, orders).to_dict()
 
     def said(self, seen: Journeys, as_of: Ints, feelings: Sequence[Conclusion | None]) -> Said:
         """What is said of each journey beside its behaviour: one answer, concluded from and built upon."""
@@ -335,9 +340,15 @@ def load_bundle(folder: Path, threads: int = 1, remembered: int = REMEMBERED) ->
             purchase={n: PurchasePredictor.load(path, threads) for n, path in purchases.items() if path.is_dir()},
             feedback=FeedbackPredictor.load(feedback, threads, remembered) if feedback.is_dir() else None,
             channel=ChannelPredictor.load(channel) if channel.is_dir() else None,
+            reference=_reference(feedback, purchases),
         )
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise BundleError(f"{folder.name} cannot be loaded: {error}") from error
+
+
+def _reference(feedback: Path, purchases: Mapping[str, Path]) -> Reference:
+    found = {name: Sample.load(folder) for name, folder in purchases.items()}
+    return Reference(Sample.load(feedback), {name: one for name, one in found.items() if one is not None})
 
 
 def _rendered(manifest: Mapping[str, Any]) -> str:

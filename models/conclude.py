@@ -78,18 +78,19 @@ def conclude_next_touchpoints(
     common += [] if measured.base_rate is None else ["no_better_than_base_rate"]
     about = {"horizon": format_duration(horizon_seconds)}
     conclusions = []
-    for row in range(len(chance)):
-        order = np.argsort(-chance[row], kind="stable")
+    # As lists: one number of an array at a time is slow.
+    orders = np.argsort(-chance, axis=1, kind="stable").tolist()
+    told = zip(orders, chance.tolist(), inside.tolist(), prediction.none_within_horizon.tolist(),
+               prediction.expected_in_seconds.tolist(), strict=True)  # fmt: skip
+    for row, (order, shares, within, none, expected) in enumerate(told):
         details = {
-            "confidence": probability(chance[row, order[0]]),
-            "prediction_set": [touchpoints[i] for i in order if inside[row, i]],
+            "confidence": probability(shares[order[0]]),
+            "prediction_set": [touchpoints[i] for i in order if within[i]],
             "distribution": [
-                {"touchpoint": touchpoints[i], "probability": probability(chance[row, i])} for i in order[:LONGEST_LIST]
+                {"touchpoint": touchpoints[i], "probability": probability(shares[i])} for i in order[:LONGEST_LIST]
             ],
-            "none_within_horizon": probability(prediction.none_within_horizon[row]),
-            "expected_in": dict(
-                zip(("p10", "p50", "p90"), map(format_duration, prediction.expected_in_seconds[row]), strict=True)
-            ),
+            "none_within_horizon": probability(none),
+            "expected_in": dict(zip(("p10", "p50", "p90"), map(format_duration, expected), strict=True)),
         }
         found = flags((["no_history"] if lengths[row] == 0 else []) + common)
         decision = decision_by_flags(found)
@@ -288,5 +289,7 @@ def summarise(seen: Journeys, preferences: Sequence[ChannelPreference] | None = 
             summaries.append(JourneySummary(0, None, None, None, *preference))
             continue
         times = int(seen.occurred_at[first]), int(seen.occurred_at[end - 1])
-        summaries.append(JourneySummary(end - first, *times, seen.stages[seen.code[end - 1]], *preference))
+        last = seen.code[end - 1]
+        channel = seen.names[last].partition(".")[0]
+        summaries.append(JourneySummary(end - first, *times, seen.stages[last], *preference, channel))
     return summaries

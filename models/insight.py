@@ -49,11 +49,18 @@ FLAGS: dict[str, FlagKind] = {
     "no_promise": FlagKind(
         "There are not yet enough random labels to promise anything about unread answers.", "review"
     ),
+    "promise_withdrawn": FlagKind(
+        "Checks found that answers like this one are no longer as good as promised, so none goes out unread.", "review"
+    ),
+    "drawn_at_random": FlagKind(
+        "Drawn at random to check what we promise; read it as if nothing were known of it.", "review"
+    ),
     "stars_contradict_words": FlagKind("The stars and the words say different things.", "review"),
     "words_contradict_behaviour": FlagKind(
         "What the customer did around that time says something else than the words.", "review"
     ),
     "anger_waiting": FlagKind("A likely buyer whose anger is waiting to be read.", "review"),
+    "out_of_domain": FlagKind("Unlike the texts that the model was taught.", "review"),
     "too_short": FlagKind("Too few words to tell.", "review"),
     "truncated": FlagKind("The text is longer than the model reads; the end was not seen.", "review"),
     "other_language": FlagKind("Not in a language that the model was taught.", "abstain"),
@@ -182,6 +189,10 @@ class Conclusion:
     about: Json = field(default_factory=dict)
     promise: Promise | None = None
     decided_by: Literal["model", "person"] = "model"
+    chance_of_review: float = 1.0
+    """With what chance a person reads the answer; kept to weigh what they found, and never told."""
+    drawn: bool = False
+    """Whether it was drawn at random to be read blind, be it released or not."""
 
     @property
     def waiting(self) -> bool:
@@ -211,6 +222,7 @@ class Conclusion:
             "kind": self.kind, "decision": self.decision.value, "flags": [[f.code, f.text] for f in self.flags],
             "answer": self.answer, "details": dict(self.details), "about": dict(self.about),
             "promise": self.promise.to_dict() if self.promise else None, "decided_by": self.decided_by,
+            "chance_of_review": self.chance_of_review, "drawn": self.drawn,
         }  # fmt: skip
 
     @classmethod
@@ -219,6 +231,7 @@ class Conclusion:
             kind=data["kind"], decision=Decision(data["decision"]), flags=tuple(Flag(c, t) for c, t in data["flags"]),
             answer=data["answer"], details=data["details"], about=data["about"],
             promise=Promise.from_dict(data["promise"]) if data["promise"] else None, decided_by=data["decided_by"],
+            chance_of_review=data.get("chance_of_review", 1.0), drawn=data.get("drawn", False),
         )  # fmt: skip
 
     def withdrawn(self) -> Conclusion:
@@ -272,6 +285,7 @@ class JourneySummary:
     stage: str | None
     preferred_channel: str | None
     channel_preference: Json | None = None
+    last_channel: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         def when(moment: Micros | None) -> str | None:
@@ -279,7 +293,7 @@ class JourneySummary:
 
         return {
             "touchpoints": self.touchpoints, "first_at": when(self.first_at), "last_at": when(self.last_at),
-            "stage": self.stage, "preferred_channel": self.preferred_channel,
+            "stage": self.stage, "last_channel": self.last_channel, "preferred_channel": self.preferred_channel,
             "channel_preference": self.channel_preference,
         }  # fmt: skip
 
@@ -311,7 +325,7 @@ class Insight:
         """The customer objected to being profiled: of the journey only its extent is told, and nothing is concluded."""
         return replace(
             self,
-            journey=replace(journey, stage=None, preferred_channel=None, channel_preference=None),
+            journey=replace(journey, stage=None, preferred_channel=None, channel_preference=None, last_channel=None),
             next_touchpoint=self.next_touchpoint.withdrawn(),
             purchase=tuple(one.withdrawn() for one in self.purchase),
             feeling=self.feeling.withdrawn(),

@@ -12,18 +12,23 @@ import typer
 import uvicorn
 
 from service.app import create_app
-from service.commands import catalogue, data, events, keys
+from service.commands import catalogue, data, events, explain, keys, policy, reviewers, score
 from service.commands.console import failing_clearly, opened, progress, settings_of
 from service.errors import Conflict
+from service.insights.promised import put_in_force
 from service.live.bundles import LiveBundles
 from service.state import refuse_half_restored
 from service.worker import Worker, run_worker
 
 app = typer.Typer(help="Events and feedback in, insights and cases out.", no_args_is_help=False, add_completion=False)
 app.add_typer(keys.app, name="keys")
+app.add_typer(reviewers.app, name="reviewers")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(policy.app, name="policy")
 app.add_typer(events.app)
 app.add_typer(data.app)
+app.add_typer(explain.app)
+app.add_typer(score.app)
 
 WORKER_PATIENCE_SECONDS = 10
 
@@ -79,6 +84,7 @@ def _work_once() -> None:
         once = Worker(state, bundles, state.ids())
         if not once.hold_lease():
             raise Conflict("Another worker is at work.", "Let it, or stop it first.", code="worker_busy")
+        put_in_force(state)
         once.run_until_idle(lambda done: tell(done.folded, done.customers))
         once.rest()
 

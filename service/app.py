@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from models.bundle import load_bundle
 from service import errors, health, metrics
 from service.access.keys import KeyRing
+from service.access.limits import Bounded, Limits
+from service.access.replays import Replays
 from service.clock import Clock, Ids, random_id, system_clock
 from service.counters import Counters, CountRequests
 from service.customers.identity_routes import router as identity_router
 from service.customers.privacy import router as privacy_router
+from service.delivery.audiences import router as audiences_router
+from service.delivery.changes import router as changes_router
+from service.delivery.pages import router as deliveries_router
+from service.delivery.webhook_routes import router as webhooks_router
+from service.document import document
 from service.events.browsers import AllowBrowsers
 from service.events.routes import router as events_router
 from service.feedback.routes import router as feedback_router
 from service.forecasts.routes import router as forecasts_router
+from service.insights.asking import Asking
 from service.insights.customers import router as customers_router
+from service.insights.many import router as many_router
+from service.insights.models import router as models_router
+from service.insights.promised import put_in_force
+from service.insights.quick import quick_routes
+from service.insights.reading import StoredInsights
 from service.insights.routes import router as insights_router
+from service.jobs.routes import router as jobs_router
 from service.live.bundles import LiveBundles
 from service.logs import RequestLog
+from service.reviews.marks import Marks
 from service.reviews.routes import router as reviews_router
 from service.settings import Settings
 from service.state import open_state
+
+COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/vnd.apache.parquet")
+"""Answers of these kinds are small already."""
 
 
 def create_app(
@@ -44,22 +63,35 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with open_state(settings, clock, ids) as state, metrics.watching(counters.registry, state, live):
             app.state.service = state
+            put_in_force(state)
             live.now()
-            with closing(KeyRing(state.service)) as app.state.keys:
+            with ExitStack() as parts:
+                app.state.keys = parts.enter_context(closing(KeyRing(state.service)))
+                app.state.stored_insights = parts.enter_context(closing(StoredInsights(state.service)))
+                app.state.asking = parts.enter_context(closing(Asking(state, live)))
                 yield
 
     app = FastAPI(title="Journey Insight", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.bundles = live
     app.state.ids = ids
     app.state.counters = counters
+    app.state.limits = Limits(settings.key_requests_per_second, settings.key_burst)
+    app.state.marks = Marks()
     errors.install(app)
+    # The last that is added sees a request first.
+    app.add_middleware(Replays)
+    app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=5, exclude_content_types=COMPRESSED)
     app.add_middleware(RequestLog, ids=ids)
-    app.add_middleware(AllowBrowsers, origins=settings.cors_origins)
+    app.add_middleware(AllowBrowsers, origins=settings.cors_origins, api_origins=settings.api_origins)
+    app.add_middleware(Bounded, most=settings.requests_at_once)
     app.add_middleware(CountRequests, counters=counters)
     routers = (
         health.router, metrics.router, privacy_router, events_router, feedback_router, insights_router,
-        customers_router, identity_router, forecasts_router, reviews_router,
+        customers_router, identity_router, forecasts_router, jobs_router, many_router, models_router, reviews_router,
+        changes_router, audiences_router, webhooks_router, deliveries_router,
     )  # fmt: skip
+    app.router.routes.extend(quick_routes())
     for router in routers:
         app.include_router(router)
+    app.openapi = document(app, routers)  # type: ignore[method-assign]
     return app

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
+import msgspec
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
@@ -100,7 +102,20 @@ def no_json() -> BadRequest:
     return BadRequest("The body is no JSON.", "Send one JSON object in UTF-8.", code="no_json", field="body")
 
 
-def documented(model: type[BaseModel]) -> dict[str, Any]:
-    """The `openapi_extra` of a route that reads its body itself."""
-    schema = model.model_json_schema(ref_template=f"#/components/schemas/{model.__name__}/$defs/{{model}}")
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+def documented(model: type[BaseModel] | type[msgspec.Struct], example: Any = None) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body itself: one schema that refers to nothing else."""
+    whole = model.model_json_schema() if issubclass(model, BaseModel) else msgspec.json.schema(model)
+    content = {"schema": _inlined(whole, whole.pop("$defs", {}))}
+    if example is not None:
+        content["example"] = example
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def _inlined(schema: Any, named: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(one, named) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(named[schema["$ref"].rpartition("/")[2]], named)
+    return {key: _inlined(value, named) for key, value in schema.items()}

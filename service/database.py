@@ -6,10 +6,12 @@ Knows how to open, migrate and run a transaction. Tables are declared in each no
 from __future__ import annotations
 
 import json
+import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -31,6 +33,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.exc import OperationalError
 
 metadata = MetaData()
 """Tables of service.db."""
@@ -124,12 +127,49 @@ def holds_nothing(because: str) -> Declared:
     return {"info": {"holds_nothing": because}}
 
 
+class Turns:
+    """A lock that is handed on in the order in which it was asked for.
+
+    SQLite lets writers who wait ask again now and then, and whoever asks at the right moment is next: some of many wait
+    for seconds. This orders the threads of one process before they ask.
+    """
+
+    def __init__(self) -> None:
+        self._guard, self._waiting, self._taken = threading.Lock(), deque[threading.Event](), False
+
+    def take(self, seconds: float) -> bool:
+        """Wait for one's turn; False where it did not come in time."""
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return True
+            mine = threading.Event()
+            self._waiting.append(mine)
+        if mine.wait(seconds):
+            return True
+        with self._guard:
+            if mine.is_set():  # handed on just now
+                return True
+            self._waiting.remove(mine)
+            return False
+
+    def hand_on(self) -> None:
+        """Let the next one have it."""
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
 @dataclass(frozen=True)
 class Database:
     """One SQLite file. Any number of readers; one writer at a time, who waits for the other for some seconds."""
 
     engine: Engine
     name: Literal["log", "service"]
+    busy_seconds: float = BUSY_SECONDS
+    turns: Turns = field(default_factory=Turns, compare=False, repr=False)
 
     @classmethod
     def open(cls, folder: Path, name: Literal["log", "service"], busy_seconds: float = BUSY_SECONDS) -> Self:
@@ -145,7 +185,7 @@ class Database:
         )
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
-        opened = cls(engine, name)
+        opened = cls(engine, name, busy_seconds)
         opened._migrate()
         return opened
 
@@ -157,9 +197,17 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock from its start: what it reads stays true until it commits."""
-        with self.engine.connect().execution_options(journey_write=True) as connection, connection.begin():
-            yield connection
+        """A transaction that holds the write lock from its start: what it reads stays true until it commits.
+
+        Writers of this process come in the order in which they asked. Raises OperationalError where none lets go.
+        """
+        if not self.turns.take(self.busy_seconds):
+            raise OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+        try:
+            with self.engine.connect().execution_options(journey_write=True) as connection, connection.begin():
+                yield connection
+        finally:
+            self.turns.hand_on()
 
     def close(self) -> None:
         self.engine.dispose()

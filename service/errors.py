@@ -2,7 +2,7 @@
 
     Problem                         code, status, title; a sentence that says the fix; field, value, allowed
     ├── BadRequest          400     no_json, no_gzip, cut_short
-    ├── Unauthorized        401     key_missing, key_unknown, signed_out
+    ├── Unauthorized        401     key_missing, key_unknown, signed_out, wrong_password
     ├── Forbidden           403     scope_missing, csrf
     ├── NotFound            404     unknown_customer, unknown_feedback, unknown_path, …
     ├── TooSlow             408     body_too_slow
@@ -10,6 +10,7 @@
     ├── TooLarge            413     body_too_large, too_many_events, too_many_journeys, text_too_long
     ├── Unsupported         415     unknown_encoding
     ├── Invalid             422     invalid_value, …
+    ├── TooMany             429     too_many_tries, too_many_requests  with Retry-After
     ├── Unavailable         503     storage_unavailable            with Retry-After
     └── (unexpected)        500     internal_error                 tells nothing of what happened inside
 
@@ -113,6 +114,15 @@ class Invalid(Problem):
     status, code, title = 422, "invalid_value", "Invalid value"
 
 
+class TooMany(Problem):
+    """Not now: the same request may be sent again after `Retry-After` seconds."""
+
+    status, code, title = 429, "too_many_tries", "Too many tries"
+
+    def __init__(self, message: str, fix: str, *, code: str | None = None, retry_seconds: int) -> None:
+        super().__init__(message, fix, code=code, headers={"Retry-After": str(retry_seconds)})
+
+
 class Unavailable(Problem):
     """Nothing was stored; the same request may be sent again after `Retry-After` seconds."""
 
@@ -153,9 +163,10 @@ def invalid_body(errors: Sequence[Any]) -> Invalid:
 def documented(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer these problems."""
     texts = {name: {"type": "string"} for name in ("type", "title", "detail", "code", "message", "field", "value")}
+    allowed = {"type": "array", "items": {"type": "string"}}
     schema = {
         "type": "object",
-        "properties": {**texts, "status": {"type": "integer"}, "allowed": {"type": "array"}},
+        "properties": {**texts, "status": {"type": "integer"}, "allowed": allowed},
         "required": ["type", "title", "status", "detail", "code", "message"],
     }
     content = {"application/problem+json": {"schema": schema}}

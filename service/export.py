@@ -29,6 +29,7 @@ from service.events.words import as_shown
 from service.forecasts.store import forecast_rows
 from service.insights.conclude import moment
 from service.insights.store import conclusion_rows
+from service.promises.store import history
 from service.reviews.store import verdict_rows
 from service.state import State
 
@@ -49,14 +50,15 @@ VERDICTS = pa.schema(
         ("intensity", pa.int8()), ("note", _TEXT), ("reviewer", _TEXT), ("claimed_at", _TIME), ("decided_at", _TIME),
         ("conclusion_id", _TEXT), ("model_answer", _TEXT), ("model_confidence", pa.float64()),
         ("model_answer_shown", pa.bool_()), ("guideline_version", _TEXT), ("version", pa.int64()), ("digest", _TEXT),
-        ("flags", pa.list_(_TEXT)), ("chance_of_review", pa.float64()),
+        ("flags", pa.list_(_TEXT)), ("chance_of_review", pa.float64()), ("given_as", _TEXT),
+        ("given_with", _TEXT), ("policy_digest", _TEXT), ("drawn", pa.bool_()),
     ]
 )  # fmt: skip
 CONCLUSIONS = pa.schema(
     [
         ("conclusion_id", _TEXT), ("customer_id", _TEXT), ("kind", _TEXT), ("subject", _TEXT), ("version", pa.int64()),
         ("digest", _TEXT), ("concluded_at", _TIME), ("decision", _TEXT), ("decided_by", _TEXT), ("stored", _TEXT),
-        ("superseded_at", _TIME),
+        ("superseded_at", _TIME), ("policy_digest", _TEXT), ("chance_of_review", pa.float64()), ("drawn", pa.bool_()),
     ]
 )  # fmt: skip
 
@@ -66,6 +68,14 @@ FORECASTS = pa.schema(
         ("policy_digest", _TEXT), ("made_at", _TIME), ("due_at", _TIME), ("probability", pa.float64()),
         ("low", pa.float64()), ("high", pa.float64()), ("decision", _TEXT), ("channel", _TEXT), ("stage", _TEXT),
         ("features", pa.map_(_TEXT, pa.float32())), ("happened", pa.bool_()), ("checked_at", _TIME),
+    ]
+)  # fmt: skip
+
+
+PROMISES = pa.schema(
+    [
+        ("kind", _TEXT), ("group", _TEXT), ("digest", _TEXT), ("what", _TEXT), ("at", _TIME), ("by", _TEXT),
+        ("why", _TEXT), ("good_until", _TIME),
     ]
 )  # fmt: skip
 
@@ -124,7 +134,9 @@ def _write_all(state: State, folder: Path, as_of: Micros) -> dict[str, int]:
                                state.settings.identity),
         "feedback": _write(folder / "feedback.parquet", FEEDBACK, kept(said)),
         "verdicts": _write(folder / "verdicts.parquet", VERDICTS, kept(_verdicts(state, as_of))),
+        "readings": _write(folder / "readings.parquet", VERDICTS, kept(_verdicts(state, as_of, final=False))),
         "conclusions": _write(folder / "conclusions.parquet", CONCLUSIONS, kept(conclusion_rows(state.service, as_of))),
+        "promises": _write(folder / "promises.parquet", PROMISES, _promises(state, as_of)),
         "forecasts": _write(folder / "forecasts.parquet", FORECASTS, kept(forecast_rows(state.service, as_of))),
     }  # fmt: skip
 
@@ -137,9 +149,18 @@ def _events(state: State, as_of: Micros) -> Iterator[Event]:
             yield from as_shown(connection, some, state.masking)
 
 
-def _verdicts(state: State, as_of: Micros) -> Iterator[Mapping[str, Any]]:
+def _verdicts(state: State, as_of: Micros, *, final: bool = True) -> Iterator[Mapping[str, Any]]:
     with state.service.read() as connection:
-        yield from verdict_rows(connection, as_of)
+        yield from verdict_rows(connection, as_of, final=final)
+
+
+def _promises(state: State, as_of: Micros) -> Iterator[Mapping[str, Any]]:
+    """What happened to promises; nothing of any customer."""
+    with state.service.read() as connection:
+        for one in history(connection):
+            if one.at <= as_of:
+                told = {name: getattr(one, name) for name in ("kind", "group", "digest", "what", "at", "by", "why")}
+                yield {**told, "good_until": one.since}
 
 
 def _write(path: Path, schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> int:

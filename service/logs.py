@@ -6,6 +6,7 @@ A line names the route's template, never its path; an error its type and place, 
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 import traceback
@@ -15,6 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.clock import Ids
 from service.errors import Problem, respond
+
+_REQUEST_ID = re.compile(rb"[0-9A-Fa-f-]{16,64}")
 
 
 def configure(level: str) -> None:
@@ -54,7 +57,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id, begun, status = self.ids(), time.perf_counter(), 0
+        request_id, begun, status = _given_id(scope) or self.ids(), time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -77,6 +80,12 @@ class RequestLog:
             structlog.get_logger().info(
                 "request", method=scope["method"], route=route, status=status, ms=milliseconds, request_id=request_id
             )
+
+
+def _given_id(scope: Scope) -> str | None:
+    """The caller's own id of the request, where it is one that can hold nothing of a person: hex digits and dashes."""
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else None
 
 
 def log_unexpected(error: BaseException, **about: object) -> None:

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from models.journey.event import SECOND, Micros
 from models.journey.identity import CIRCLE, SHARED, SPLIT_UP, TAKEN, TOO_MANY_USERS
@@ -37,7 +37,7 @@ WORKER = "worker"
 FORWARDED = ("forwarded", "x-forwarded-for")
 
 
-@router.get("/metrics")
+@router.get("/metrics", response_class=PlainTextResponse)
 def metrics(
     request: Request,
     state: Annotated[State, Depends(state_of)],

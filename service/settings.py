@@ -1,19 +1,21 @@
 """Every setting of the service, its unit and its safe default; read from JOURNEY_… when the service starts.
 
-Reads nothing at import. What was measured is the bundle's; what risk to take, and how much to accept, is set here.
+Reads nothing at import. What was measured is the bundle's; what risk to take is the policy file's.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.insight import ReleasePolicy
 from models.journey.claims import Rules
 from models.journey.event import SECOND, Micros
+from models.policy import Policy
 
 
 class Settings(BaseSettings):
@@ -40,6 +42,8 @@ class Settings(BaseSettings):
     """Largest single event in bytes; a larger one is refused alone."""
     body_seconds: float = Field(default=30.0, gt=0)
     """Seconds within which the body of a tracking call must have arrived."""
+    api_origins: str = ""
+    """Sites whose pages may call the rest of the API, with a key: origins with commas between, or `*`; empty: none."""
     cors_origins: str = "*"
     """Sites whose pages send events: origins like `https://example.org`, with commas between; `*`: all; empty: none."""
     public_url: str = Field(default="", pattern=r"^(https?://[^/?#\s]+[^?#\s]*)?$")
@@ -56,6 +60,20 @@ class Settings(BaseSettings):
     """Days after which a conclusion is deleted that another superseded. 0: never."""
     keep_forecasts_days: int = Field(default=0, ge=0)
     """Days after which a served purchase probability, kept to be checked by what happened, is deleted. 0: never."""
+    keep_results_days: int = Field(default=7, ge=1)
+    """Days after which the file that a job wrote is deleted."""
+    keep_changes_days: int = Field(default=30, ge=1)
+    """Days after which a change, and what became of its deliveries, is deleted: so long a reader may be away."""
+    probability_step: float = Field(default=0.01, ge=0, le=1)
+    """Least difference of a purchase probability from the one last told that is told as a change."""
+    webhook_seconds: float = Field(default=15.0, gt=0)
+    """Seconds within which a webhook's receiver must have answered."""
+    webhook_private: bool = False
+    """Whether webhooks may go to private, loopback and link-local addresses, and without TLS."""
+    webhook_key: SecretStr = SecretStr("")
+    """Key that the secrets of webhooks are derived from, 32 characters or more; empty: the file webhook.key is made."""
+    webhook_rotation_hours: int = Field(default=24, ge=0)
+    """Hours for which a webhook's earlier secret still signs beside the new one."""
     forecast_hours: int = Field(default=24, ge=0)
     """Least hours between two kept probabilities of one customer, target and version; 0: every one that is served."""
     forecast_grace_hours: int = Field(default=24, ge=0)
@@ -85,23 +103,31 @@ class Settings(BaseSettings):
     is profiled, with commas between; empty: a banner says nothing, only `do_not_profile` counts."""
     busy_seconds: float = Field(default=5.0, gt=0)
     """Seconds to wait for a database that another process writes to, before a request is answered 503."""
+    requests_at_once: int = Field(default=512, ge=1)
+    """Most requests that are being answered; the next one is answered 503 and told when to come back."""
+    key_requests_per_second: float = Field(default=0.0, ge=0)
+    """Requests a second that one key may send, each process counting by itself; more are answered 429. 0: no limit."""
+    key_burst: int = Field(default=100, ge=1)
+    """Requests that a key may send at once after a pause, where they are limited."""
     requests_waiting: int = Field(default=256, ge=1)
     """Most requests that wait to be stored; the next one is answered 503 and told when to come back."""
     prediction_bytes: int = Field(default=16_777_216, ge=1024)
     """Largest body of POST /v1/predictions in bytes, after gunzip."""
     predictions_per_request: int = Field(default=1_000, ge=1)
     """Most journeys in one POST /v1/predictions."""
+    job_bytes: int = Field(default=134_217_728, ge=1024)
+    """Largest file of journeys sent for a job in bytes, after gunzip."""
+    job_seconds: float = Field(default=300.0, gt=0)
+    """Seconds within which such a file must have arrived."""
+    predictions_waiting: int = Field(default=4_000, ge=1)
+    """Most journeys that wait to be predicted; the next request is answered 503 and told when to come back."""
     explained_per_request: int = Field(default=50, ge=1)
     """Most journeys in one POST /v1/predictions that asks with `explain`; each takes some 10 milliseconds more."""
     future_tolerance_seconds: int = Field(default=86_400, ge=0)
     """Seconds ahead of our clock that still count as now; what lies further ahead is refused."""
 
-    alpha: float = Field(default=0.05, gt=0, lt=1)
-    """Largest accepted share of wrong answers among released feelings."""
-    delta: float = Field(default=0.05, gt=0, lt=1)
-    """Largest accepted chance that this bound is missed."""
-    coverage: float = Field(default=0.9, gt=0, lt=1)
-    """How often a set of next touchpoints must hold what happens."""
+    policy_file: Path | None = None
+    """YAML file that says how much risk to accept and how much people can read; none means the one that comes along."""
 
     lease_seconds: int = Field(default=30, ge=1)
     """Seconds after which a silent worker is taken to be gone."""
@@ -111,8 +137,8 @@ class Settings(BaseSettings):
     """Seconds after which a case goes back to the queue where its reviewer gave no sign."""
     read_twice_share: float = Field(default=0.02, ge=0, le=1)
     """Share of cases, drawn by lot, that two people read independently; 0 for a team of one."""
-    adjudicators: str = ""
-    """Reviewers who decide where readers disagree or somebody escalates, with commas between; empty: anybody else."""
+    hidden_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of cases, drawn by lot, that hide the model's answer until the reviewer has answered."""
     review_due_hours: int = Field(default=20, ge=1)
     """Hours after its words within which a waiting case should be read."""
     max_age_seconds: int = Field(default=21_600, ge=1)
@@ -134,10 +160,15 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe line to log."""
 
+    @cached_property
+    def promises(self) -> Policy:
+        """What the operator's policy file says, read once. Raises PolicyError."""
+        return Policy.load(self.policy_file) if self.policy_file else Policy.default()
+
     @property
     def policy(self) -> ReleasePolicy:
-        """How much risk the operator accepts."""
-        return ReleasePolicy(self.alpha, self.delta, self.coverage)
+        """The part of it by which answers are decided."""
+        return self.promises.release
 
     @property
     def identity(self) -> Rules:

@@ -38,9 +38,10 @@ class State:
 
 @contextmanager
 def open_state(settings: Settings, clock: Clock, ids: Ids = random_id) -> Iterator[State]:
-    """Read the catalogue, open and migrate both databases; close them at the end."""
+    """Read the catalogue and the policy, open and migrate both databases; close them at the end."""
     refuse_half_restored(settings)
     catalogue = catalogue_of(settings)
+    settings.promises  # noqa: B018 - a wrong policy file is told now, not with the first answer
     masking = masking_of(settings, catalogue)
     log = Database.open(settings.data_dir, "log", settings.busy_seconds)
     try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import structlog
 from sqlalchemy.exc import OperationalError
 
@@ -19,10 +20,14 @@ from models.journey.event import SECOND, Micros
 from service import leases
 from service.clock import Clock, Ids, random_id, system_clock
 from service.customers.upkeep import Upkeep
+from service.delivery.deliverer import Deliverer
+from service.delivery.tending import Tending
 from service.events import projector, remap
 from service.forecasts.checking import Checker
 from service.insights import store
 from service.insights.conclude import Work, conclude, moment
+from service.insights.promised import Watcher, put_in_force
+from service.jobs.runner import Runner
 from service.live.bundles import LiveBundles
 from service.logs import log_unexpected
 from service.settings import Settings
@@ -63,6 +68,9 @@ class Worker:
     monotonic: Callable[[], float] = time.monotonic
     _upkeep: Upkeep = field(init=False)
     _checker: Checker = field(init=False)
+    _watcher: Watcher = field(init=False)
+    _tending: Tending = field(init=False)
+    _runner: Runner = field(init=False)
     _held_until: Micros = field(default=0, init=False)
     _customers: int = field(default=FIRST_CUSTOMERS, init=False)
     _concluded: float = field(default=-CATCH_UP_SECONDS, init=False)
@@ -70,6 +78,9 @@ class Worker:
     def __post_init__(self) -> None:
         self._upkeep = Upkeep(self.state)
         self._checker = Checker(self.state)
+        self._watcher = Watcher(self.state, self.bundles)
+        self._tending = Tending(self.state)
+        self._runner = Runner(self.state, self.bundles, self.holder, self.monotonic)
 
     def run_once(self) -> Done:
         """Fold one batch and conclude one micro-batch, if this worker has the lease; nothing to do is idle.
@@ -87,7 +98,8 @@ class Worker:
         work = self.conclude_some()
         self._concluded = self.monotonic()
         self._learn(work.customers, self._concluded - begun)
-        tended = self._upkeep.step() or self._checker.step()
+        jobs = self._runner.step(busy=folded > 0 or work.customers > 0)
+        tended = self._tending.step() or self._upkeep.step() or self._checker.step() or self._watcher.step() or jobs
         return Done(folded, work.customers, work.feedback, remapped, tended)
 
     def _learn(self, customers: int, seconds: float) -> None:
@@ -116,6 +128,7 @@ class Worker:
 
     def rest(self) -> None:
         """Give the lease back, so that another need not wait for its end."""
+        self._runner.rest()
         leases.give_back(self.state.service, LEASE, self.holder)
         self._held_until = 0
 
@@ -142,12 +155,23 @@ def run_worker(
     """Work until `stop` is set. A storage that cannot be used for a while is tried again; nothing is lost by it."""
     load = partial(load_bundle, remembered=settings.feeling_answers)
     live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds, load)
+    while not stop.is_set():
+        try:
+            _work(settings, live, stop, clock, ids)
+        except OperationalError as error:  # somebody held a database, or the disk was full, as we began or ended
+            structlog.get_logger().error("storage_unavailable", reason=str(error.orig))
+            stop.wait(settings.worker_interval_seconds)
+
+
+def _work(settings: Settings, live: LiveBundles, stop: threading.Event, clock: Clock, ids: Ids) -> None:
     with open_state(settings, clock, ids) as state:
+        put_in_force(state)
         worker = Worker(state, live, ids())
         structlog.get_logger().info("worker_started", version=live.now().model.version)
-        while not stop.is_set():
-            if _round(worker).idle:
-                stop.wait(settings.worker_interval_seconds)
+        with Deliverer(state, ids(), np.random.default_rng()).running():
+            while not stop.is_set():
+                if _round(worker).idle:
+                    stop.wait(settings.worker_interval_seconds)
         worker.rest()
         structlog.get_logger().info("worker_stopped")
 

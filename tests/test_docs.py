@@ -208,7 +208,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     environment = {
         **os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
         "JOURNEY_DATA_DIR": str(folder / ".data"), "JOURNEY_MLRUNS_DIR": str(folder / "mlruns"), "JOURNEY_PORT": port,
-        "COLUMNS": "150", "no_proxy": "127.0.0.1",
+        "COLUMNS": "150", "no_proxy": "127.0.0.1", "JOURNEY_WEBHOOK_PRIVATE": "true",
     }  # fmt: skip
     for name, scope in (("WRITE_KEY", "ingest"), ("READ_KEY", "read"), ("ADMIN_KEY", "admin")):
         command = [sys.executable, "-m", "service", "keys", "create", "--name", name, "--scope", scope, "--json"]
@@ -221,6 +221,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
             yield folder, environment
         finally:
             service.terminate()
+
+
+INTERPRETERS = {"python": [sys.executable, "-c"], "js": ["node", "--input-type=module", "-e"]}
 
 
 def wait_until_ready(url: str) -> None:
@@ -251,11 +254,12 @@ def test_examples_give_what_they_show(page: Path, running: tuple[Path, dict[str,
     folder, environment = running
     here = f"http://127.0.0.1:{environment['JOURNEY_PORT']}"
     for language, code in marked(page):
-        if language == "python":
-            run([sys.executable, "-c", code.replace(AT, here)], folder, environment)
+        code = code.replace(AT, here).replace("https://crm.example.org", here)
+        if language in INTERPRETERS:
+            run([*INTERPRETERS[language], code], folder, environment)
             continue
         for command, expected in commands_of(code):
-            found = run(["bash", "-ec", command.replace(AT, here)], folder, environment)
+            found = run(["bash", "-ec", command], folder, environment)
             same = OutputChecker().check_output(expected, found, ELLIPSIS | NORMALIZE_WHITESPACE)
             assert same, f"$ {command}\n{found}\nis not\n{expected}"
 

@@ -7,6 +7,7 @@ batch: sums run over integers within the customer. Knows no model and no target.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,7 @@ _GENERAL = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=32)
 def features_of(vocabulary: Vocabulary) -> tuple[Feature, ...]:
     """Every column in order: the general ones, then by stage, by channel and by touchpoint of this vocabulary."""
     stage = tuple(

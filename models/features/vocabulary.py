@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,12 +49,12 @@ class Vocabulary:
         """Token codes in all, padding, unknown and channels among them."""
         return FIRST_TOUCHPOINT + len(self.touchpoints) + len(self.channels)
 
-    @property
+    @cached_property
     def channels(self) -> tuple[str, ...]:
         """The channels of the vocabulary, each once, in alphabetical order."""
         return tuple(sorted({name.partition(".")[0] for name in self.touchpoints}))
 
-    @property
+    @cached_property
     def fallback(self) -> Ints:
         """(size,) what each token says where its name means nothing: its channel."""
         channel = {name: FIRST_TOUCHPOINT + len(self.touchpoints) + i for i, name in enumerate(self.channels)}

@@ -6,6 +6,7 @@ Knows the columns and how to look at them from a moment. Does not build them (as
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,17 +41,17 @@ class Journeys:
     def __len__(self) -> int:
         return len(self.customers)
 
-    @property
+    @cached_property
     def lengths(self) -> Ints:
         """(C,) touchpoints of each customer."""
         return np.diff(self.starts)
 
-    @property
+    @cached_property
     def owner(self) -> Ints:
         """(N,) which customer (row) each touchpoint belongs to."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.lengths)
 
-    @property
+    @cached_property
     def channels(self) -> tuple[str, ...]:
         """(K,) the channel of each name."""
         return tuple(name.partition(".")[0] for name in self.names)

@@ -24,7 +24,8 @@ from models.predictors.predictor import NextTouchpointPrediction, PredictorError
 FORMAT_VERSION = 2
 NET_FILE, MARKOV_FILE, ABOUT_FILE = "net.onnx", "markov.safetensors", "next_touchpoint.json"
 LEVELS = np.array([0.1, 0.5, 0.9])
-_BATCH = 256
+_BATCH = 32
+"""So few have nearly the same length, and a short journey is not padded to a long one."""
 
 
 @dataclass(frozen=True)

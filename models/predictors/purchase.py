@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -146,12 +147,12 @@ class PurchasePredictor:
             return behaved
         return np.concatenate([behaved, stacked(self.target, self.sources, said or Said())], axis=1)
 
-    @property
+    @cached_property
     def feature_list(self) -> tuple[Feature, ...]:
         """What each column is: unit, formula and reason."""
         return features_of(self.vocabulary) + stacked_features(self.sources)
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         return tuple(feature.name for feature in self.feature_list)
 

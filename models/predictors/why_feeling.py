@@ -48,13 +48,13 @@ class WhyFeeling:
         return {"score": score, "base": round(score - sum(one["weight"] for one in words), 4), "words": words}
 
 
-def why_feeling(text: str, score: Score, rng: np.random.Generator) -> WhyFeeling:
+def why_feeling(text: str, score: Score, rng: np.random.Generator, orders: int = ORDERS) -> WhyFeeling:
     """Shapley values of the words, estimated over random orders and their reverses.
 
     Each order adds word after word and notes what the score gains, so every order's gains add up exactly, and their
     mean does (Castro, Gómez & Tejada 2009, "Polynomial calculation of the Shapley value based on sampling"; reverses:
     Mitchell et al. 2022, "Sampling permutations for Shapley value estimation"). One batch of at most
-    2 x ORDERS x MOST_PARTS short texts is scored.
+    2 x `orders` x MOST_PARTS short texts is scored.
 
     >>> loud = lambda texts: np.array([0.5 + 0.1 * text.count("good") - 0.2 * text.count("bad") for text in texts])
     >>> found = why_feeling("good, not bad", loud, np.random.default_rng(0))
@@ -65,15 +65,15 @@ def why_feeling(text: str, score: Score, rng: np.random.Generator) -> WhyFeeling
     if not spans:
         alone = float(score([text])[0])
         return WhyFeeling(alone, alone, ())
-    orders = [order for _ in range(ORDERS) for order in _both_ways(rng.permutation(len(spans)))]
-    masks = np.array([_coming(order) for order in orders], dtype=np.bool_).reshape(-1, len(spans))
+    walks = [order for _ in range(orders) for order in _both_ways(rng.permutation(len(spans)))]
+    masks = np.array([_coming(order) for order in walks], dtype=np.bool_).reshape(-1, len(spans))
     asked = np.concatenate([np.zeros((1, len(spans)), np.bool_), np.ones((1, len(spans)), np.bool_), masks])
     different, which = np.unique(asked, axis=0, return_inverse=True)
     said = np.asarray(score([_with(text, spans, kept) for kept in different]), dtype=np.float64)[which.ravel()]
-    base, whole, after = said[0], said[1], said[2:].reshape(len(orders), len(spans))
+    base, whole, after = said[0], said[1], said[2:].reshape(len(walks), len(spans))
     weights = np.zeros(len(spans))
-    for order, gained in zip(orders, np.diff(after, axis=1, prepend=base), strict=True):
-        weights[order] += gained / len(orders)
+    for order, gained in zip(walks, np.diff(after, axis=1, prepend=base), strict=True):
+        weights[order] += gained / len(walks)
     return WhyFeeling(
         float(whole),
         float(base),

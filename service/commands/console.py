@@ -5,6 +5,7 @@ Alone reads the environment.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from models.journey.eventlog import EventLogError
 from models.journey.touchpoint import CatalogueError
+from models.policy import PolicyError
 from service import logs
 from service.clock import random_id, system_clock
 from service.errors import Problem
@@ -44,6 +46,10 @@ def progress(*counted: str) -> Iterator[Callable[..., None]]:
 
 def settings_of(**given: str | int | None) -> Settings:
     """From the environment, with what the command line says over it."""
+    for name in sorted({"JOURNEY_ALPHA", "JOURNEY_DELTA", "JOURNEY_COVERAGE"} & os.environ.keys()):
+        print(f"{name} is no setting any more: write it into a policy file (`python -m service policy show`) and name "
+              "that with JOURNEY_POLICY_FILE.", file=sys.stderr)  # fmt: skip
+        raise typer.Exit(2)
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
@@ -70,6 +76,6 @@ def failing_clearly() -> Iterator[None]:
         allowed = f" Allowed: {', '.join(problem.allowed)}." if problem.allowed else ""
         print(f"{problem.message} {problem.fix}{allowed}", file=sys.stderr)
         raise typer.Exit(1 if isinstance(problem, RowsRefused) else 2) from None
-    except (CatalogueError, EventLogError, OSError) as error:
+    except (CatalogueError, EventLogError, PolicyError, OSError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(2) from None

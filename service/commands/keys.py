@@ -1,4 +1,4 @@
-"""keys create, list and revoke: what tools and colleagues call with."""
+"""keys create, list, rotate and revoke: what tools and colleagues call with."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from models.journey.event import format_time
+from models.journey.event import SECOND, format_time
 from service.access import keys
 from service.commands.console import AsJson, opened
 
@@ -44,6 +44,21 @@ def list_keys(as_json: AsJson = False) -> None:
     for key in found:
         table.add_row(*(" ".join(v) if isinstance(v, list) else v or "" for v in key.values()))
     Console().print(table)
+
+
+@app.command("rotate")
+def rotate_key(
+    key_id: Annotated[str, typer.Argument()],
+    overlap_hours: Annotated[float, typer.Option(min=0, help="Hours for which the old key works still.")] = 24.0,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new key with the name and scopes of an old one, which ends a day later."""
+    with opened() as state:
+        made, whole = keys.rotate(state.service, key_id, state.clock(), int(overlap_hours * 3_600 * SECOND))
+    if as_json:
+        print(json.dumps({**_described(made), "key": whole}))
+    else:
+        print(f"{whole}\nKeep it: it is not shown again. {key_id} ends in {overlap_hours:g} hours.")
 
 
 @app.command("revoke")

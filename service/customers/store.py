@@ -36,6 +36,13 @@ def living(connection: Connection, customer_ids: Sequence[str]) -> set[str]:
     return set(connection.execute(wanted).scalars())
 
 
+def ids_after(connection: Connection, customer_id: str, limit: int) -> Sequence[str]:
+    """The next customers after one, in the order of their ids."""
+    ids = identities.c.customer_id
+    following = select(ids).where(ids > customer_id).distinct().order_by(ids).limit(limit)
+    return connection.execute(following).scalars().all()
+
+
 def journeys_of(connection: Connection, customer_ids: Sequence[str], read: Sequence[str] | None = None) -> Journeys:
     """The whole journeys of these customers, in this order; one without touchpoints gets an empty journey.
 

@@ -1,7 +1,8 @@
-"""What a page in a browser needs to send events: the settings its client library asks for, and CORS.
+"""What a page in a browser needs to send events: the settings its client library asks for; and CORS.
 
 A write key is public, for every visitor of a page can read it; so any site may call the paths that take events in,
-unless the setting names some. No other path answers another site, and cookies count for nothing here.
+unless the setting names some. No other path answers another site unless a second setting names it, and cookies count
+for nothing here.
 """
 
 from __future__ import annotations
@@ -59,22 +60,30 @@ async def client_settings(write_key: Annotated[str, Path(max_length=256)], reque
 
 
 class AllowBrowsers:
-    """ASGI middleware: CORS on the paths that take events in, for the origins given with commas between them."""
+    """ASGI middleware: CORS on the paths that take events in, and on the rest of the API, each for the origins given
+    with commas between them."""
 
-    def __init__(self, app: ASGIApp, origins: str) -> None:
+    def __init__(self, app: ASGIApp, origins: str, api_origins: str = "") -> None:
         self.app = app
-        self.shared = CORSMiddleware(
-            app,
-            allow_origins=[origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()],
-            allow_methods=["GET", "POST"],
-            allow_headers=["*"],
-            expose_headers=["Retry-After", "X-Request-Id"],
-            max_age=PREFLIGHT_SECONDS,
-        )
+        self.shared = _cors(app, origins, ["GET", "POST"])
+        self.api = _cors(app, api_origins, ["GET", "POST", "PUT", "PATCH", "DELETE"]) if api_origins.strip() else app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        shared = scope["type"] == "http" and for_browsers(scope["path"])
-        await (self.shared if shared else self.app)(scope, receive, send)
+        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+            await self.app(scope, receive, send)
+        else:
+            await (self.shared if for_browsers(scope["path"]) else self.api)(scope, receive, send)
+
+
+def _cors(app: ASGIApp, origins: str, methods: list[str]) -> CORSMiddleware:
+    return CORSMiddleware(
+        app,
+        allow_origins=[origin.strip().rstrip("/") for origin in origins.split(",") if origin.strip()],
+        allow_methods=methods,
+        allow_headers=["*"],
+        expose_headers=["Retry-After", "X-Request-Id", "ETag", "Location"],
+        max_age=PREFLIGHT_SECONDS,
+    )
 
 
 def for_browsers(path: str) -> bool:

@@ -177,6 +177,28 @@ def checked(connection: Connection, name: str, limit: int) -> Sequence[Row[Any]]
     return connection.execute(wanted.where(known).order_by(forecasts.c.made_at.desc()).limit(limit)).all()
 
 
+def firsts_checked(connection: Connection, digest: str, name: str, since: Micros, limit: int) -> Sequence[Row[Any]]:
+    """Of a bundle's checked forecasts of a target the first of each customer since a moment, as they were checked."""
+    f, mine = forecasts.c, (sources.c.digest == digest, sources.c.name == name, forecasts.c.made_at > since)
+    first = select(f.customer_id, func.min(f.made_at).label("first")).join(sources, sources.c.source_id == f.source_id)
+    of_each = first.where(*mine).group_by(f.customer_id).subquery()
+    same = and_(of_each.c.customer_id == f.customer_id, of_each.c.first == f.made_at)
+    wanted = select(forecasts).join(sources, sources.c.source_id == f.source_id).join(of_each, same)
+    known = wanted.where(*mine, f.checked_at.is_not(None), f.happened >= 0)
+    return connection.execute(known.order_by(f.checked_at, f.customer_id).limit(limit)).all()
+
+
+def newest_features(
+    connection: Connection, name: str, digest: str, features: Sequence[str], limit: int
+) -> list[list[float]]:
+    """What stood behind the newest forecast of each of the customers who got one last, of one bundle and target."""
+    f, newest = forecasts.c, func.max(forecasts.c.made_at)
+    of = select(f.customer_id, f.features, newest).join(sources, sources.c.source_id == f.source_id)
+    mine = (sources.c.digest == digest, sources.c.name == name, sources.c.features == _json(list(features)))
+    rows = connection.execute(of.where(*mine).group_by(f.customer_id).order_by(newest.desc()).limit(limit))
+    return [msgspec.json.decode(row.features) for row in rows]
+
+
 def names(connection: Connection) -> list[str]:
     """Every target that something was kept about."""
     return list(connection.execute(select(sources.c.name).distinct().order_by(sources.c.name)).scalars())

@@ -55,16 +55,23 @@ class LiveBundles:
 
         While one thread loads a new bundle, the others go on with the old one.
         """
-        if self._due() and self._lock.acquire(blocking=self._next_look is None):
+        if self.due and self._lock.acquire(blocking=self._next_look is None):
             try:
-                if self._due():
+                if self.due:
                     self._look()
                     self._next_look = self.monotonic() + self.check_seconds
             finally:
                 self._lock.release()
         return self._live
 
-    def _due(self) -> bool:
+    @property
+    def serving(self) -> Live:
+        """The bundle that concluded last, without a look at the ledger."""
+        return self._live
+
+    @property
+    def due(self) -> bool:
+        """Whether `now` would look at the ledger."""
         return self._next_look is None or self.monotonic() >= self._next_look
 
     def _look(self) -> None:

@@ -85,7 +85,7 @@ def test_an_unexpected_error_tells_nothing_of_what_happened(house: House, monkey
     def fails(*_: object) -> None:
         raise RuntimeError("the secret of customer c1")
 
-    monkeypatch.setattr("service.insights.routes.find_customer", fails)
+    monkeypatch.setattr("service.insights.reading.find_customer", fails)
     answer = house.client.get("/v1/customers/c1/insight", headers=house.key("read"))
 
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
@@ -102,7 +102,7 @@ def test_no_log_line_names_a_customer_or_quotes_words(
     house.worker.run_until_idle()
     house.insight("ada@example.org")
     house.client.get("/v1/customers/bob@example.org/insight", headers=house.key("read"))
-    monkeypatch.setattr("service.insights.routes.find_customer", lambda _, asked: 1 / (asked == ""))
+    monkeypatch.setattr("service.insights.reading.find_customer", lambda _, asked: 1 / (asked == ""))
     house.client.get("/v1/customers/bob@example.org/insight", headers=house.key("read"))
 
     out, err = capsys.readouterr()

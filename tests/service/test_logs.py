@@ -135,7 +135,7 @@ def test_reviewing_writes_no_name_word_or_note(tmp_path: Path, capsys: pytest.Ca
     with company(tmp_path) as dealer:
         key = dealer.key("review", name=marked("key"))
         dealer.say(marked("words"), marked("more"), customer=marked("user"), channel=marked("channel"))
-        browser = signed_in(dealer, name=marked("Ada"), key=key)
+        browser = signed_in(dealer, name=marked("Ada"))
         browser.send("/reviews/next")
         assert MARK in browser.html
         browser.answer("negative", note=marked("note"))

@@ -43,7 +43,7 @@ def test_requests_are_counted_by_the_routes_template_and_status(house: House) ->
 
 
 def test_a_500_is_counted_as_one(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.insights.routes.find_customer", lambda _, asked: 1 / (asked == ""))
+    monkeypatch.setattr("service.insights.reading.find_customer", lambda _, asked: 1 / (asked == ""))
     house.client.get("/v1/customers/c1/insight", headers=house.key("read"))
 
     route = "/v1/customers/{customer_id}/insight"

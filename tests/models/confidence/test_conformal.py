@@ -179,3 +179,18 @@ def test_bad_requests_are_refused_with_the_fix() -> None:
         SplitConformal.conformalize(prob, label, luck=np.zeros(20)).predict_set(prob)
     with pytest.raises(ValueError, match="one group for each"):
         SplitConformal.conformalize(prob, label, np.array(["a"]))
+
+
+def test_one_case_alone_gets_the_set_that_it_gets_among_others() -> None:
+    rng = np.random.default_rng(11)
+    prob, label = rng.dirichlet(np.ones(5), 400), rng.integers(0, 5, 400)
+    sets = SplitConformal.conformalize(prob, label)
+    together = sets.predict_set(prob)
+    assert (np.concatenate([sets.predict_set(prob[row : row + 1]) for row in range(400)]) == together).all()
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.6], [-0.1, 1.1], [float("nan"), 1.0], [float("inf"), 0.0], 0.5])
+def test_one_case_that_is_no_probability_is_refused_as_many_are(row: object) -> None:
+    sets = SplitConformal.conformalize(np.tile([0.7, 0.3], (99, 1)), np.zeros(99, dtype=int))
+    with pytest.raises(ValueError, match="prob "):
+        sets.predict_set(np.array([row]))
