@@ -31,7 +31,7 @@ PLANTED = {
         ("training/errors.py", "import service.clock"),
         ("service/clock.py", "import training.errors"),
         ("models/insight.py", "import training.errors"),
-        ("models/insight.py", "import service.settings"),
+        ("models/watched.py", "import service.settings"),
     ],
     "the floors of models": [
         ("models/features/sequence.py", "import models.insight"),

@@ -30,7 +30,7 @@ from training.quantise import Feed
 WIDTHS = {"polarity": len(POLARITIES), "emotions": len(EMOTIONS), "nuance": len(NUANCES), "intensity": 2}
 LAYERS_FROM = 1_500
 """From so many texts the layers of an encoder that was taught feelings learn too: fewer would make it forget."""
-REHEARSAL, REHEARSED_EVERY = 0.8, 2
+REHEARSAL, REHEARSED_EVERY = 0.4, 2
 """What sentences of our own count for beside a batch, and in every which batch: more keeps more and learns less."""
 _LEAST_VALIDATION = 20
 

@@ -42,7 +42,8 @@ Basis = Literal["responses", "own_visits"]
 _STEP = 0.04
 _LOG_ODDS = np.arange(-16.0, 16.0 + _STEP / 2, _STEP)
 _LOG_SHARE, _LOG_REST = -np.log1p(np.exp(-_LOG_ODDS)), -np.log1p(np.exp(_LOG_ODDS))
-_LOG_AMOUNT = np.arange(-12.0, 12.0, _STEP / 2)
+_AMOUNT_STEP = _STEP / 4  # amounts of several hundred vary by a twentieth of their size
+_LOG_AMOUNT = np.arange(-12.0, 12.0, _AMOUNT_STEP)
 _FAR, _WEIGHT = np.polynomial.laguerre.laggauss(48)
 
 
@@ -213,7 +214,7 @@ def largest_share(weights: tuple[float, ...], asked: int) -> float:
     """
     shape = np.array(weights)[:, None]
     density = shape * _LOG_AMOUNT - np.exp(_LOG_AMOUNT)
-    return _highest(density, shape[:, 0], np.ones(len(weights)), _STEP / 2, (asked,))[0]
+    return _highest(density, shape[:, 0], np.ones(len(weights)), _AMOUNT_STEP, (asked,))[0]
 
 
 def _highest(log_density: Floats, left: Floats, right: Floats, step: float, asked: Sequence[int]) -> tuple[float, ...]:

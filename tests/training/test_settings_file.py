@@ -64,7 +64,7 @@ def test_every_field_can_be_set_by_its_name() -> None:
     ("change", "said"),
     [
         ("sed=3", "'sed' does not exist; did you mean seed?"),
-        ("gate.worse=1", "did you mean gate.worse_nats?"),
+        ("gate.worse_nat=1", "did you mean gate.worse_nats?"),
         ("seed=x", "'x'; allowed: a whole number"),
         ("seed=1.5", "1.5; allowed: a whole number"),
         ("publish=1", "1; allowed: true or false"),

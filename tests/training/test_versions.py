@@ -168,7 +168,7 @@ def test_rollback_tells_what_is_live_and_that_the_mirror_is_out_of_reach(root: P
         ("promote latest --data . --force", "--force needs a reason"),
         ("promote 00 --data .", "no stored bundle begins with '00'"),
         ("promote latest --data .", "holds no events.parquet"),
-        ("promote latest --data . --set gate.worse=1", "did you mean gate.worse_nats"),
+        ("promote latest --data . --set gate.worse_nat=1", "did you mean gate.worse_nats"),
         ("promote latest --data . --set gate.size_mb=big", "'big'; allowed: a number"),
         ("promote latest --data . --set gate.size_mb=-1", "size_mb -1.0; allowed: 0 to inf"),
     ],

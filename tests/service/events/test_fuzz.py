@@ -7,25 +7,16 @@ import gzip
 import json
 import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.core.result import Ok
-from schemathesis.python import asgi
 from sqlalchemy import func, select
 
-from service.access import keys
-from service.app import create_app
 from service.events.letters import dead_letters
 from service.events.routes import CALLS
 from service.events.store import log
-from service.settings import Settings
-from tests.service.fakes import NOON, CountingIds, FakeClock, House
+from tests.service.fakes import House
 
 CAMPAIGN = os.environ.get("JOURNEY_CAMPAIGN") == "1"
 pytestmark = pytest.mark.timeout(1_800 if CAMPAIGN else 300)
@@ -133,30 +124,5 @@ def test_what_was_taken_in_can_be_folded_and_what_was_refused_can_be_read_again(
         house.worker.run_until_idle()
         listed = house.client.get("/v1/dead-letters", params={"limit": 100}, headers=house.key("admin"))
         assert listed.status_code == 200
-
-    check()
-
-
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-def test_schemathesis_finds_no_failure(tmp_path: Path, mode: GenerationMode) -> None:
-    app = create_app(
-        Settings(data_dir=tmp_path / "data", mlruns_dir=tmp_path / "mlruns"), clock=FakeClock(NOON), ids=CountingIds()
-    )
-    with asgi.get_client(cast(Any, app)) as session:
-        key = keys.create(app.state.service.service, "all", keys.SCOPES, NOON)[1]
-        schema = schemathesis.openapi.from_asgi("/openapi.json", app).include(tag="events")
-        found = [one.ok() for one in schema.get_all_operations() if isinstance(one, Ok)]
-        others = {"GET /v1/projects/{write_key}/settings", "GET /v1/dead-letters", "GET /v1/catalogue"}
-        assert {one.label for one in found} == others | {f"POST /v1/{call}" for call in CALLS}
-        for operation in found:
-            _try_operation(operation, mode, session, {"Authorization": f"Bearer {key}"})
-    asgi.shutdown_lifespans()
-
-
-def _try_operation(operation: Any, mode: GenerationMode, session: Any, headers: dict[str, str]) -> None:
-    @settings(max_examples=200 if CAMPAIGN else 10, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def check(case: Any) -> None:
-        case.validate_response(case.call(session=session, headers=headers))
 
     check()
