@@ -7,6 +7,7 @@ again. It does not see child processes: those get proxies that lead nowhere, and
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import sys
@@ -24,6 +25,8 @@ attempts: list[str] = []
 """What was asked for and refused; also where the caller swallowed the error, or asked in a thread of its own."""
 
 _before: dict[str, str] = {}
+_HANDED_ON = "TESTS_BEFORE_OFFLINE"
+"""Holds what was overwritten, for the workers that share out the tests: they start with what the first process set."""
 
 
 class NetworkForbidden(RuntimeError):
@@ -34,7 +37,12 @@ def cut_off() -> None:
     """Forbid the network for the rest of this process, and for its children as far as they heed the environment."""
     if not _before:
         _before.update(os.environ)
-        os.environ.update(OFFLINE)
+        overwritten = {name: os.environ.get(name) for name in OFFLINE}
+        known: dict[str, str | None] = json.loads(_before.pop(_HANDED_ON, "null")) or overwritten
+        for name, value in known.items():
+            _before.pop(name, None)
+            _before.update({} if value is None else {name: value})
+        os.environ.update(OFFLINE | {_HANDED_ON: json.dumps(known)})
         sys.addaudithook(_watch)
 
 
