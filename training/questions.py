@@ -139,7 +139,7 @@ def purchase(target: Target, asking: Asked, folder: Path) -> Answered[MeasuredPu
     _enough(len(asked.happened), "moments")
     _both(target, asked.happened)
     latest = calibrate.ask_purchase(predictor, asked, stack)
-    keep_features(predictor, asked, stack, folder, config.seed)
+    keep_features(predictor, journeys, stack, folder, config.seed)
     chance = measured.calibrator.apply(latest.raw)
     baselines = {
         "base_rate": np.full(len(chance), predictor.base_rate),

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from models.journey.journeys import Journeys
 from models.predictors.feedback import FeedbackPredictor
 from models.predictors.purchase import PurchasePredictor
 from models.reference import MOST_CASES, Sample
-from training.evaluate import AskedLandmarks
 from training.stacking import Stack
 
 
@@ -23,9 +23,15 @@ def keep_words(predictor: FeedbackPredictor, frame: pd.DataFrame, folder: Path, 
         Sample.of(vectors, (), rng).save(folder)
 
 
-def keep_features(predictor: PurchasePredictor, asked: AskedLandmarks, stack: Stack, folder: Path, seed: int) -> None:
-    """Write the features of one moment of each of some customers beside the predictor."""
-    _, first = np.unique(asked.customer, return_index=True)
-    said = stack.said(asked.seen, asked.as_of, asked.customer)
-    features = predictor.features(asked.seen, asked.as_of, said)
-    Sample.of(features[first], predictor.feature_names, np.random.default_rng(seed)).save(folder)
+def keep_features(predictor: PurchasePredictor, journeys: Journeys, stack: Stack, folder: Path, seed: int) -> None:
+    """Write the features of some customers at the end of the log beside the predictor.
+
+    That is how the service asks, of everybody and now; moments whose outcome is known all lie a horizon earlier.
+    """
+    rng = np.random.default_rng(seed)
+    known = np.flatnonzero(stack.knows(np.arange(len(journeys))))
+    rows = np.sort(rng.choice(known, min(MOST_CASES, len(known)), replace=False))
+    as_of = np.full(len(rows), journeys.occurred_at.max())
+    seen = journeys.take(rows).seen_at(as_of)
+    features = predictor.features(seen, as_of, stack.said(seen, as_of, rows))
+    Sample.of(features, predictor.feature_names, rng).save(folder)
