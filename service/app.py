@@ -23,6 +23,7 @@ from service.delivery.changes import router as changes_router
 from service.delivery.pages import router as deliveries_router
 from service.delivery.webhook_routes import router as webhooks_router
 from service.document import document
+from service.events import words
 from service.events.browsers import AllowBrowsers
 from service.events.routes import router as events_router
 from service.feedback.routes import router as feedback_router
@@ -63,6 +64,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with open_state(settings, clock, ids) as state, metrics.watching(counters.registry, state, live):
             app.state.service = state
+            words.get_ready()
             put_in_force(state)
             live.now()
             with ExitStack() as parts:

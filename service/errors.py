@@ -19,6 +19,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -32,6 +34,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 LONGEST_VALUE_SHOWN = 200
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a file says that cannot grow: the disk is full, or as full as this user or file may make it."""
 
 
 class Problem(Exception):
@@ -189,6 +193,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(OSError, _files)
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -228,6 +233,14 @@ async def _database(_: Request, error: Exception) -> Response:
         return respond(Unavailable("The storage cannot be used right now, so nothing was stored."))
     structlog.get_logger().error("unexpected_error", error=name)
     return respond(_internal())
+
+
+async def _files(_: Request, error: Exception) -> Response:
+    """No room for a file is told as such; whatever else a file or socket says is our own mistake."""
+    if not isinstance(error, OSError) or error.errno not in NO_ROOM:
+        raise error
+    structlog.get_logger().error("storage_unavailable", error=type(error).__name__, reason=os.strerror(error.errno))
+    return respond(Unavailable("There is no room to work in right now, so nothing was stored."))
 
 
 def _internal() -> Problem:

@@ -22,7 +22,7 @@ from service.clock import Clock, Ids, random_id, system_clock
 from service.customers.upkeep import Upkeep
 from service.delivery.deliverer import Deliverer
 from service.delivery.tending import Tending
-from service.events import projector, remap
+from service.events import projector, remap, words
 from service.forecasts.checking import Checker
 from service.insights import store
 from service.insights.conclude import Work, conclude, moment
@@ -165,6 +165,7 @@ def run_worker(
 
 def _work(settings: Settings, live: LiveBundles, stop: threading.Event, clock: Clock, ids: Ids) -> None:
     with open_state(settings, clock, ids) as state:
+        words.get_ready()
         put_in_force(state)
         worker = Worker(state, live, ids())
         structlog.get_logger().info("worker_started", version=live.now().model.version)

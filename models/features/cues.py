@@ -125,8 +125,13 @@ def lexical_cues(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1)
 def _identifier() -> LanguageIdentifier:
-    # Half a second and 30 MB: read when the first text asks, not at import.
+    # Half a second and 30 MB: read when the first text asks, not at import. It goes through a temporary file.
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def get_ready() -> None:
+    """Read now what the first text would wait for. Raises OSError where there is no room for a temporary file."""
+    _identifier()
 
 
 def language(text: str) -> tuple[str, float]:

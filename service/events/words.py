@@ -6,15 +6,17 @@ handed on as it is.
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
-from models.features.cues import language
+from models.features import cues
 from models.journey.event import Event, Micros
 from models.journey.touchpoint import TOUCHPOINT_KINDS, Touchpoint, look_up
 from service.errors import Invalid, TooLarge
@@ -30,6 +32,17 @@ EDITS = "edits"
 """The property of a feedback that names the feedback whose words it changes; see revisions.py."""
 LEAST_SURE = 0.5
 """How probable a language must be to be kept; very short texts are below."""
+
+
+def get_ready() -> None:
+    """Read what tells languages apart while other things start, and not when a disk may be full; where it is full
+    already, the first text tries again."""
+
+    def read() -> None:
+        with suppress(OSError):
+            cues.get_ready()
+
+    threading.Thread(target=read, name="languages", daemon=True).start()
 
 
 def check_text(text: str, longest: int, field: str) -> None:
@@ -122,7 +135,7 @@ def _language(given: Any, text: str) -> tuple[str | None, bool]:
     """The language and whether it was given; none where the words do not tell it."""
     if isinstance(given, str):
         return given, True
-    code, probability = language(text)
+    code, probability = cues.language(text)
     return (code, False) if probability >= LEAST_SURE else (None, False)
 
 

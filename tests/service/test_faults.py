@@ -1,7 +1,11 @@
 """Disk full, database locked, clock set back: a clear 503, nothing lost that was acknowledged, and it passes."""
 
+import errno
+import os
 import shutil
 import sqlite3
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -12,6 +16,7 @@ import pytest
 from sqlalchemy import Connection, event, select
 from sqlalchemy.exc import OperationalError
 
+from models.features import cues
 from service.database import Database
 from service.events import projector, store
 from service.events.folded import touchpoints
@@ -99,6 +104,33 @@ def test_a_disk_too_full_to_fold_stops_the_worker_until_there_is_room_and_then_n
         assert folded(house) == []
     house.worker.run_until_idle()
     assert [row[0] for row in folded(house)] == sorted(f"m{n}" for n in range(500))
+
+
+def test_no_room_for_a_temporary_file_is_a_503_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_: str) -> tuple[str, float]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cues, "language", no_room)
+    assert house.say("f1", "The car is fine").status_code == 200
+    path, headers = "/v1/customers/c1/insight", house.key("read")
+    assert_to_be_sent_again(house.client.get(path, headers=headers))
+    monkeypatch.undo()
+    assert house.client.get(path, headers=headers).status_code == 200
+
+
+def test_what_tells_languages_apart_is_read_before_the_first_text_asks(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in threading.enumerate():
+        if one.name == "languages":
+            one.join()
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", no_room)
+    assert house.say("f1", "The car is fine").status_code == 200
+    assert house.client.get("/v1/customers/c1/insight", headers=house.key("read")).status_code == 200
 
 
 def test_a_log_that_another_process_holds_is_a_503_and_then_works_again(impatient: House) -> None:

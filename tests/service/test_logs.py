@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import pytest
 from models.insight import Conclusion, ReleasePolicy
 from models.journey.assembly import Feedback
 from models.journey.journeys import Ints, Journeys
+from service.logs import Lossy
 from service.worker import Worker, _round
 from tests.service.fakes import House, track
 from tests.service.reviews.fakes import company, signed_in
@@ -178,3 +180,12 @@ def test_an_error_that_quotes_a_customer_is_logged_without_its_message(
     assert "unexpected_error" in out + err
     assert "ValueError" in out + err
     assert MARK not in out + err
+
+
+def test_a_log_that_cannot_be_written_stops_nobody() -> None:
+    with open("/dev/full", "w") as full, suppress(OSError):
+        lossy = Lossy(full)
+        lossy.write("x" * 100_000)
+        lossy.flush()
+        told = "went on"
+    assert told == "went on"
