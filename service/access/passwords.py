@@ -22,11 +22,11 @@ AT_ONCE = 2
 _turns = threading.BoundedSemaphore(AT_ONCE)
 
 
-def hashed(password: str) -> str:
-    """The hash to store. Raises Invalid for a password that is too short or too long."""
+def hashed(password: str, field: str = "password") -> str:
+    """The hash to store. Raises Invalid, which names `field`, for a password that is too short or too long."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         raise Invalid(f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters; this one has {len(password)}.",
-                      "Choose another, such as four words.", field="password")  # fmt: skip
+                      "Choose another, such as four words.", field=field)  # fmt: skip
     with _turns:
         return PasswordHasher().hash(password)
 

@@ -72,6 +72,26 @@ def sign_in(state: State, name: str, password: str, address: str) -> str:
     return token
 
 
+def change_password(state: State, request: Request, person: Person, old: str, new: str, address: str) -> None:
+    """Give this person another password, and end their sessions but the one behind this request's cookie.
+
+    Raises Unauthorized for a wrong old password, TooMany after too many, and Invalid for a new one that is too short
+    or too long.
+    """
+    known_as, try_id, now = team.known_as(person.name), state.ids(), state.clock()
+    with state.service.write() as connection:
+        guessing.count_try(connection, try_id, known_as, address, now)
+        found = team.secret_of(connection, known_as)
+    if not passwords.matches(old, found[1] if found else None):
+        raise Unauthorized("This is not the password you have now.", "Type it again.", code="wrong_password",
+                           field="password")  # fmt: skip
+    hashed = passwords.hashed(new, field="new")
+    with state.service.write() as connection:
+        guessing.forget_tries(connection, try_id, known_as, address)
+        team.change(connection, person.name, password=hashed)
+        end_all(connection, person.name, now, but=request.cookies.get(COOKIE, ""))
+
+
 def person_of(connection: Connection, request: Request, now: Micros) -> Person | None:
     """Who sent this request; None where the session is over or unknown, or its person left the team."""
     token = request.cookies.get(COOKIE, "")
@@ -85,9 +105,9 @@ def person_of(connection: Connection, request: Request, now: Micros) -> Person |
     return Person(row.name, team.checked_role(row.role), csrf_token(token)) if row else None
 
 
-def end_all(connection: Connection, name: str, now: Micros) -> None:
-    """End every session of this reviewer: the password is another now, or they left."""
-    theirs = (sessions.c.name == name, sessions.c.ended_at.is_(None))
+def end_all(connection: Connection, name: str, now: Micros, *, but: str = "") -> None:
+    """End every session of this reviewer but the one of this token: the password is another now, or they left."""
+    theirs = (sessions.c.name == name, sessions.c.ended_at.is_(None), sessions.c.token_hash != _hash(but))
     connection.execute(update(sessions).where(*theirs).values(ended_at=now))
 
 

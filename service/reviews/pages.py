@@ -111,9 +111,9 @@ def sign_in(request: Request, form: FormOf) -> Response:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise Forbidden("This form came from another site.", "Open /reviews and sign in there.", code="csrf")
     try:
-        token = sessions.sign_in(state_of(request), form.one("name"), form.one("password"), _address_of(request))
+        token = sessions.sign_in(state_of(request), form.one("name"), form.one("password"), address_of(request))
     except (Unauthorized, TooMany) as error:
-        return _sign_in_page(request, _explain(error), name=form.one("name"), error=error)
+        return _sign_in_page(request, explained(error), name=form.one("name"), error=error)
     answer = see("/reviews")
     sessions.remember(answer, token, request, state_of(request))
     return answer
@@ -310,11 +310,13 @@ def _sign_in_page(request: Request, trouble: str, name: str = "", error: Problem
     return answer
 
 
-def _address_of(request: Request) -> str:
+def address_of(request: Request) -> str:
+    """Where a request came from, for the limits against guessing."""
     return request.client.host if request.client else ""
 
 
-def _explain(error: Problem) -> str:
+def explained(error: Problem) -> str:
+    """What went wrong as people say it on a page."""
     if (seconds := error.headers.get("Retry-After")) is not None:
         return f"There were too many wrong tries. Try again in {span(int(seconds) * SECOND)}."
     return f"{error.message} {error.fix}"

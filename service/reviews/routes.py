@@ -15,7 +15,18 @@ from service.access.keys import Key, require
 from service.body import documented, read_model
 from service.errors import Conflict, Invalid, NotFound, Problem
 from service.insights.store import get_conclusion
-from service.reviews import customers, figures, forecasts, letters, mine, pages, promise_routes, promises, view
+from service.reviews import (
+    customers,
+    figures,
+    forecasts,
+    letters,
+    mine,
+    own_password,
+    pages,
+    promise_routes,
+    promises,
+    view,
+)
 from service.reviews.desks import PolicyOf, open_desk
 from service.reviews.filters import asked_for
 from service.reviews.logic import Desk
@@ -31,6 +42,7 @@ router.include_router(promise_routes.router)
 router.include_router(promises.router)
 router.include_router(figures.router)
 router.include_router(mine.router)
+router.include_router(own_password.router)
 router.include_router(web.router)
 
 BODY_BYTES = 65_536

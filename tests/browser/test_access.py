@@ -70,6 +70,12 @@ def pages(site: Site) -> Iterator[str]:
     for empty in ("case", "mine", "team", "customer", "forecasts", "dead-letters", "promises", "deliveries"):
         page.goto(f"{url}/reviews/{empty}")
         yield f"{empty}, empty"
+    page.get_by_role("link", name="Lea").click()
+    for field in ("The password you have now", "The new one, 12", "The new one once more"):
+        page.get_by_label(field).fill(field)
+    page.get_by_role("button", name="Change it").click()
+    page.get_by_role("alert").wait_for()
+    yield "another password, refused"
     a_dealer(site)
     page.goto(f"{url}/reviews")
     yield "the queue"

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from models.journey.event import SECOND
 from service.access import guessing, passwords, team
 from service.errors import Conflict, Invalid, NotFound, TooMany
-from tests.service.reviews.fakes import PASSWORD, Company, company, signed_in
+from tests.service.reviews.fakes import PASSWORD, Browser, Company, company, signed_in
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,7 +50,7 @@ def test_a_password_too_short_or_too_long_is_refused_without_being_repeated(pass
 
 def test_a_name_is_known_whatever_its_capitals_and_the_session_has_it_as_it_was_added(dealer: Company) -> None:
     dealer.member("Ada Lovelace")
-    assert "Ada Lovelace</span>" in signed_in(dealer, "  ada  LOVELACE ").open("/reviews")
+    assert "Ada Lovelace</a>" in signed_in(dealer, "  ada  LOVELACE ").open("/reviews")
 
 
 def test_a_wrong_password_and_an_unknown_name_are_told_the_same(dealer: Company) -> None:
@@ -72,6 +72,49 @@ def test_after_five_wrong_tries_even_the_right_password_has_to_wait(dealer: Comp
     assert "Try again in 10 minutes" in page
     assert try_to_sign_in(dealer, "Ada", PASSWORD, "10.0.0.9")[0] == 303, "who sits elsewhere is not shut out"
     dealer.clock.forward(600)
+    assert try_to_sign_in(dealer, "Ada", PASSWORD)[0] == 303
+
+
+NEW = "another four words"
+
+
+def change(browser: Browser, old: str = PASSWORD, new: str = NEW, again: str = NEW) -> str:
+    browser.open("/reviews/password")
+    return browser.send("/reviews/password", password=old, new=new, again=again)
+
+
+def test_somebody_changes_their_own_password_and_is_signed_out_everywhere_else(dealer: Company) -> None:
+    here, elsewhere = signed_in(dealer), signed_in(dealer)
+    assert "It is changed" in change(here)
+    assert "Nothing is waiting" in here.open("/reviews")
+    assert "Sign in to review" in elsewhere.open("/reviews")
+    assert try_to_sign_in(dealer, "Ada", PASSWORD)[0] == 401
+    assert try_to_sign_in(dealer, "Ada", NEW)[0] == 303
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again", "told"),
+    [
+        ("wrong password", NEW, NEW, "not the password you have now"),
+        (PASSWORD, "short", "short", "12 to 256 characters"),
+        (PASSWORD, NEW, NEW + "!", "not the same twice"),
+    ],
+)
+def test_a_password_is_not_changed_by_a_slip(dealer: Company, old: str, new: str, again: str, told: str) -> None:
+    assert told in change(signed_in(dealer), old, new, again)
+    assert try_to_sign_in(dealer, "Ada", PASSWORD)[0] == 303
+
+
+def test_guessing_the_old_password_is_limited_like_signing_in(dealer: Company) -> None:
+    browser = signed_in(dealer)
+    for _ in range(guessing.TRIES_OF_BOTH):
+        assert "not the password you have now" in change(browser, "wrong password")
+    assert "too many wrong tries" in change(browser)
+
+
+def test_a_form_from_elsewhere_changes_no_password(dealer: Company) -> None:
+    browser = signed_in(dealer)
+    browser.send("/reviews/password", csrf="0" * 64, password=PASSWORD, new=NEW, again=NEW)
     assert try_to_sign_in(dealer, "Ada", PASSWORD)[0] == 303
 
 
