@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import select
 
@@ -120,8 +120,15 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
+class Runs(Protocol):
+    """What goes on until it is told to stop."""
+
+    def run(self, stop: threading.Event) -> None: ...
+
+
 @contextmanager
-def load(clients: Sequence[Client]) -> Iterator[None]:
+def load(clients: Sequence[Runs]) -> Iterator[None]:
+    """All of them at once, for as long as the block takes."""
     stop = threading.Event()
     threads = [threading.Thread(target=client.run, args=(stop,)) for client in clients]
     for thread in threads:

@@ -17,8 +17,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,20 +152,6 @@ def memory_mb(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
-@contextmanager
-def reading(readers: list[Reader]) -> Iterator[None]:
-    stop = threading.Event()
-    threads = [threading.Thread(target=one.run, args=(stop,)) for one in readers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-
-
 def test_whatever_goes_wrong_under_load_nothing_acknowledged_is_lost(tmp_path: Path, trained: Trained) -> None:
     print(f"JOURNEY_CAMPAIGN_SEED={SEED}, {SECONDS} s")  # noqa: T201 - told where the test fails
     rng = random.Random(SEED)
@@ -189,7 +174,7 @@ def test_whatever_goes_wrong_under_load_nothing_acknowledged_is_lost(tmp_path: P
     try:
         with load(clients):
             wait_for_progress(clients)
-            with reading(readers):
+            with load(readers):
                 happened, jobs, grown = soak(faults, asking, clients)
             until_finished(asking, jobs)
     finally:
