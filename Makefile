@@ -47,12 +47,11 @@ bench: $(SETUP)
 	$(BIN)/python -m benchmarks.journeys
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.realtime
+	$(BIN)/python -m benchmarks.delivery
 
 # MLflow's own pages on what training wrote down, on this machine only. MLFLOW_TRACKING_URI names another store.
 mlflow: $(SETUP)
-	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow server --host 127.0.0.1 --port $${PORT:-5000} \
-		--backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlruns/tracking.db} \
-		--artifacts-destination $(CURDIR)/mlruns/artifacts --default-artifact-root $(CURDIR)/mlruns/artifacts
+	@$(BIN)/python -m training mlflow --port $${PORT:-5000}
 
 setup: $(SETUP) $(CLIENTS_SETUP)
 

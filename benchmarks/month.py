@@ -1,10 +1,11 @@
-"""A month or two of weekly retraining, unattended, with planted events: `python -m benchmarks.month`.
+"""Two or three months of weekly retraining, unattended, with planted events: `python -m benchmarks.month --seed 2`.
 
-A made-up company is exported each week; the run learns, is judged beside the champion and goes live or does not. Into
-the weeks are planted: a new channel, a campaign that shifts the mix, growing sarcasm, labels that a bug turned round, a
-poisoned batch, labels poisoned quietly, and a setting that somebody fumbled. At the end somebody rolls back by date.
-Nothing is looked at in between. With few customers there are too few texts for a reader of feelings to beat TF-IDF;
-`--without-feelings` leaves that question and the rare purchase out, while labels still have to keep their contract.
+A made-up company is exported each week; the run learns, is judged beside the champion and goes live or does not. What
+befalls it is in `planted.py`. Whether a week's challenger should have gone live is not a matter of opinion: customers
+that nobody learned from are asked in the weeks after (`fresh.py`), and a challenger that is truly worse by more than
+the gate's margin, or answers less, should be refused; one whose export was faulty, too. At the end somebody rolls back
+by date. Nothing is looked at in between. With few customers no reader of feelings beats TF-IDF on made-up texts, so
+that question is left out but for `--with-feelings`; labels have to keep their contract all the same.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks import planted
+from benchmarks.fresh import Fresh, Truth
+from benchmarks.planted import Plant, World
 from benchmarks.report import about, merged, of_run, options, table, write
 from models.bundle import load_bundle
 from models.insight import ModelVersion, ReleasePolicy
@@ -33,7 +37,9 @@ from models.ledger import bundle_folder, current, history, live_at
 from training.config import TrainConfig
 from training.console import Quiet
 from training.contract.finding import ContractError
+from training.gate.bundles import answered
 from training.pipeline import run
+from training.policies import GatePolicy
 from training.promote import judgements, roll_back
 from training.simulator import simulate
 
@@ -41,131 +47,56 @@ BOUGHT, VISITED = (
     Target("car_purchase", ("dealer.purchase",), 60 * 86_400),
     Target("visit", ("dealer.visit",), 30 * 86_400),
 )
-NOTES = ("Each week the run of that week either went live or was refused; the ledger's own sentence says why.",)
-IRONY = (
-    "Great, {} again.",
-    "Just what I needed, {}.",
-    "Wonderful, {}. Thank you so much.",
-    "{}? Brilliant work, really.",
+NOTES = (
+    "Each week the run of that week either went live or was refused; the ledger's own sentence says why. *True* is by "
+    "how much the challenger's log-loss lay above the champion's on customers that nobody learned from, in the weeks "
+    "after (nats, 95 % interval). A challenger *should* be refused where its export was faulty, where it answers less, "
+    f"or where it is truly worse by more than the gate's margin of {GatePolicy().worse_nats}. The rules were chosen by "
+    "seeds 1 and 7, the clock of the latency check by three weeks of seed 3; no other seed was looked at before.",
+    "",
+    "Nets are short here, so that a week takes half a minute: what they say of a world that has just moved can be "
+    "worse than what counts alone say. With a hundredfold learning rate nothing is learned by the nets, the mixture "
+    "gives them no share, and that is then truly better. What is fumbled need not be refused; what is worse must.",
 )
-TROUBLES = ("the engine light", "another hour on hold", "the wrong car", "a bill twice as high", "a broken promise")
+CHOSEN_BY = (1, 3, 7)
 ASKED = 60
 """So many customers are asked about before and after the rollback."""
-
-
-@dataclass
-class World:
-    """What the company has recorded, with what was planted so far."""
-
-    events: pd.DataFrame
-    feedback: pd.DataFrame
-    rng: np.random.Generator
-
-
-Plant = Callable[[World, pd.Timestamp], World]
-
-
-def nothing(world: World, week: pd.Timestamp) -> World:
-    return world
-
-
-def new_channel(world: World, week: pd.Timestamp) -> World:
-    """From this week on, two in three views of social posts come by text message instead."""
-    events = world.events.copy()
-    moved = (events["event"] == "Social Post Viewed") & (events["occurred_at"] >= week - pd.Timedelta(days=28))
-    moved &= world.rng.random(len(events)) < 2 / 3
-    events.loc[moved, ["type", "event"]] = ["page", "Page Viewed"]
-    events.loc[moved, "context"] = json.dumps({"campaign": {"name": "spring", "source": "sms", "medium": "sms"}})
-    return replace(world, events=events)
-
-
-def campaign(world: World, week: pd.Timestamp) -> World:
-    """Three e-mails to everybody who did anything in the last four weeks."""
-    late = world.events[world.events["occurred_at"] >= week - pd.Timedelta(days=28)]
-    sent = late.dropna(subset=["user_id"]).drop_duplicates("user_id")
-    extra = pd.concat([sent.assign(occurred_at=sent["occurred_at"] + pd.Timedelta(days=n)) for n in (1, 2, 3)])
-    extra = extra.assign(type="track", event="Email Sent", message_id=[f"campaign-{n}" for n in range(len(extra))],
-                         received_at=extra["occurred_at"], properties="{}")  # fmt: skip
-    return replace(world, events=pd.concat([world.events, extra], ignore_index=True))
-
-
-def sarcasm(world: World, week: pd.Timestamp) -> World:
-    """In the last half year a third of what was negative is told the other way round."""
-    feedback = world.feedback.copy()
-    told = (feedback["polarity"] == "negative") & (feedback["said_at"] >= week - pd.Timedelta(days=182))
-    rows = np.flatnonzero(told & (world.rng.random(len(feedback)) < 1 / 3))
-    words = [world.rng.choice(IRONY).format(world.rng.choice(TROUBLES)) + f" {row}" for row in rows]
-    feedback.loc[rows, "text"], feedback.loc[rows, "nuance"] = words, "ironic"
-    return replace(world, feedback=feedback)
-
-
-def turned_labels(world: World, week: pd.Timestamp) -> World:
-    """A bug of whoever exports labels: negative is written as positive, and the other way round."""
-    turned = world.feedback["polarity"].replace({"negative": "positive", "positive": "negative"})
-    return replace(world, feedback=world.feedback.assign(polarity=turned))
-
-
-def poisoned_batch(world: World, week: pd.Timestamp) -> World:
-    """A thousand copies of a few texts with labels that contradict each other, and as many events of one afternoon."""
-    one = world.feedback.iloc[[0]]
-    copies = pd.concat([one] * 400, ignore_index=True)
-    copies = copies.assign(
-        feedback_id=[f"bot-{n}" for n in range(400)], text=[f"Best dealer ever {n % 7}" for n in range(400)],
-        polarity=["positive" if n % 2 else "negative" for n in range(400)], said_at=week - pd.Timedelta(days=1),
-    )  # fmt: skip
-    event = world.events[world.events["event"] == "Email Opened"].iloc[[0]]
-    burst = pd.concat([event] * 3000, ignore_index=True)
-    burst = burst.assign(message_id=[f"bot-{n}" for n in range(3000)], occurred_at=week - pd.Timedelta(days=1),
-                         received_at=week - pd.Timedelta(days=1))  # fmt: skip
-    return replace(world, events=pd.concat([world.events, burst], ignore_index=True),
-                   feedback=pd.concat([world.feedback, copies], ignore_index=True))  # fmt: skip
-
-
-def quiet_poison(world: World, week: pd.Timestamp) -> World:
-    """Somebody calls four in five negative texts without stars positive: no text twice, no day that stands out."""
-    feedback = world.feedback.copy()
-    aimed = (feedback["polarity"] == "negative") & feedback["rating"].isna()
-    feedback.loc[aimed & (world.rng.random(len(feedback)) < 0.8), ["polarity", "intensity"]] = ["positive", 3.0]
-    return replace(world, feedback=feedback)
+FRESH_CUSTOMERS, FRESH_SEED = 4000, 100_000
+AFTER_DAYS = 38
+"""The last export is made so long before the end: what comes after is what fresh customers are asked about."""
+NEVER = 1_000_000
+"""More texts than there are: the question is not learned."""
 
 
 @dataclass(frozen=True)
 class Week:
-    """What happens before a week's export, whether the run should go live, and whether the world stays so."""
+    """What happens before a week's export. `faulty` says that the export is: nothing should be learned from it.
+
+    `stays` says that the world is so from then on; `fumbled` which settings somebody got wrong.
+    """
 
     name: str
-    plant: Plant
-    promoted: bool
-    stays: bool = True
-    fumbled: bool = False
+    plant: Plant = planted.nothing
+    faulty: bool = False
+    stays: bool = False
+    fumbled: str = ""
     needs_feelings: bool = False
 
 
 WEEKS = (
-    Week("first", nothing, True),
-    Week("steady", nothing, True),
-    Week("a new channel", new_channel, True),
-    Week("a campaign shifts the mix", campaign, True),
-    Week("growing sarcasm", sarcasm, True),
-    Week("labels turned by a bug", turned_labels, False, stays=False),
-    Week("a poisoned batch", poisoned_batch, False, stays=False),
-    Week("labels poisoned quietly", quiet_poison, False, stays=False, needs_feelings=True),
-    Week("a fumbled setting", nothing, False, fumbled=True),
-    Week("healthy again", nothing, True),
+    Week("first"),
+    Week("steady"),
+    Week("a new channel", planted.new_channel, stays=True),
+    Week("a campaign shifts the mix", planted.campaign, stays=True),
+    Week("growing sarcasm", planted.sarcasm, stays=True),
+    Week("labels turned by a bug", planted.turned_labels, faulty=True),
+    Week("a poisoned batch", planted.poisoned_batch, faulty=True),
+    Week("labels poisoned quietly", planted.quiet_poison, faulty=True, needs_feelings=True),
+    Week("last winter's export", planted.old_export, faulty=True),
+    Week("a learning rate a hundredfold", fumbled="learning rate"),
+    Week("the settings of a trial", fumbled="trial"),
+    Week("healthy again"),
 )
-
-
-def exported(world: World, as_of: pd.Timestamp, folder: Path) -> Path:
-    """What was known by then, as files."""
-    folder.mkdir(parents=True)
-    events = world.events[(world.events["occurred_at"] <= as_of) & (world.events["received_at"] <= as_of)]
-    events.to_parquet(folder / "events.parquet")
-    world.feedback[world.feedback["said_at"] <= as_of].to_parquet(folder / "feedback.parquet")
-    return folder
-
-
-NEVER = 1_000_000
-"""More texts than there are: the question is not learned."""
 
 
 @dataclass(frozen=True)
@@ -178,16 +109,28 @@ class Size:
     feelings: bool
 
 
+def exported(world: World, as_of: pd.Timestamp, folder: Path) -> Path:
+    """What was known by then, as files."""
+    folder.mkdir(parents=True)
+    events = world.events[(world.events["occurred_at"] <= as_of) & (world.events["received_at"] <= as_of)]
+    events.to_parquet(folder / "events.parquet")
+    world.feedback[world.feedback["said_at"] <= as_of].to_parquet(folder / "feedback.parquet")
+    return folder
+
+
 def settings(root: Path, folder: Path, size: Size, week: Week) -> TrainConfig:
-    """Usual settings with shorter nets: it is judging that is tried here. Fumbled: hardly a step is learned."""
+    """Usual settings with shorter nets: it is judging that is tried here. Fumbled as somebody in a hurry would."""
     events, feedback = folder / "events.parquet", folder / "feedback.parquet"
     config = TrainConfig(events=events, feedback=feedback, out=root, seed=size.seed,
                          targets=(BOUGHT, VISITED) if size.feelings else (VISITED,))  # fmt: skip
-    following = replace(config.next_touchpoint, epochs=size.epochs, threads=1)
+    following, purchase = replace(config.next_touchpoint, epochs=size.epochs, threads=1), config.purchase
     feeling = replace(config.feeling, threads=1, least_texts=config.feeling.least_texts if size.feelings else NEVER)
-    if week.fumbled:
-        following = replace(following, epochs=1, learning_rate=1e-6, markov_order=1)
-    return replace(config, next_touchpoint=following, feeling=feeling)
+    if week.fumbled == "learning rate":
+        following = replace(following, learning_rate=100 * following.learning_rate)
+    if week.fumbled == "trial":
+        following = replace(following, epochs=1, members=2, markov_order=1)
+        purchase = replace(purchase, most_examples=300)
+    return replace(config, next_touchpoint=following, purchase=purchase, feeling=feeling)
 
 
 def answers(root: Path, folder: Path, as_of: Micros) -> list[str]:
@@ -202,36 +145,63 @@ def answers(root: Path, folder: Path, as_of: Micros) -> list[str]:
     return [json.dumps(one.to_dict(), sort_keys=True) for one in found]
 
 
+def company(customers: int, seed: int, folder: Path) -> World:
+    """Drawn anew, with nothing planted yet."""
+    simulate(customers, seed, folder)
+    events, feedback = (pd.read_parquet(folder / f"{name}.parquet") for name in ("events", "feedback"))
+    return World(events, feedback, np.random.default_rng(seed))
+
+
 def month(folder: Path, size: Size) -> dict[str, Any]:
     """Every week in its order, then the rollback."""
-    simulate(size.customers, size.seed, folder / "company")
     weeks = [week for week in WEEKS if size.feelings or not week.needs_feelings]
-    events, feedback = (pd.read_parquet(folder / "company" / f"{name}.parquet") for name in ("events", "feedback"))
-    world = World(events, feedback, np.random.default_rng(size.seed))
-    root, end, rows = folder / "mlruns", world.events["occurred_at"].max(), []
+    world = company(size.customers, size.seed, folder / "company")
+    others = company(FRESH_CUSTOMERS, size.seed + FRESH_SEED, folder / "others")
+    fresh, root, rows = Fresh(folder / "others"), folder / "mlruns", []
+    end = world.events["occurred_at"].max() - pd.Timedelta(days=AFTER_DAYS)
     then: dict[int, tuple[Path, Micros, list[str]]] = {}
     for number, week in enumerate(weeks):
         as_of = end - pd.Timedelta(days=7 * (len(weeks) - 1 - number))
-        planted = week.plant(world, as_of)
-        world = planted if week.stays else world
-        place, now = exported(planted, as_of, folder / f"week-{number}"), int(as_of.value // 1000) + DAY // 24
-        begun = time.monotonic()
-        outcome, why = one_week(settings(root, place, size, week), now)
-        rows.append({"week": number, "planted": week.name, "should": "promote" if week.promoted else "refuse",
-                     "did": outcome, "why": why, "seconds": round(time.monotonic() - begun)})  # fmt: skip
+        befallen = week.plant(world, as_of)
+        if week.stays:
+            world, others = befallen, week.plant(others, as_of)
+        place, now = exported(befallen, as_of, folder / f"week-{number}"), int(as_of.value // 1000) + DAY // 24
+        begun, before = time.monotonic(), current(root)
+        did, why, digest = one_week(settings(root, place, size, week), now)
+        took = round(time.monotonic() - begun)
+        champion = before.digest if before else None
+        true, lost = truth_of(root, champion, digest, fresh, others, int(as_of.value // 1000))
+        rows.append({"week": number, "planted": week.name, "should": should(week, true, lost), "did": did, "why": why,
+                     "true": [asdict(one) for one in true], "seconds": took})  # fmt: skip
         print(json.dumps(rows[-1]), flush=True)  # noqa: T201 - a run of many minutes shows where it is
         if current(root) is not None:
             then[number] = (place, now, answers(root, place, now))
     return {"weeks": rows, "rollback": rolled_back(root, then[1]), **ledger_of(root)}
 
 
-def one_week(config: TrainConfig, now: Micros) -> tuple[str, str]:
-    """Learn and be judged; which of promote and refuse it came to, and why."""
+def one_week(config: TrainConfig, now: Micros) -> tuple[str, str, str | None]:
+    """Learn and be judged; which of promote and refuse it came to, why, and the bundle that was learned."""
     try:
         report = run(config, clock=lambda: now, by="cron", reporter=Quiet())
     except ContractError as broken:
-        return "refuse", str(broken)
-    return ("promote" if report.version is not None else "refuse"), report.why
+        return "refuse", str(broken), None
+    return ("promote" if report.version is not None else "refuse"), report.why, report.digest
+
+
+def truth_of(
+    root: Path, champion: str | None, challenger: str | None, fresh: Fresh, others: World, since: Micros
+) -> tuple[list[Truth], list[str]]:
+    """What is true of the challenger beside the champion, and what it answers no longer."""
+    if champion is None or challenger is None:
+        return [], []
+    one, other = (load_bundle(bundle_folder(root, digest)) for digest in (champion, challenger))
+    return fresh.told(others.events, one, other, since), sorted(answered(one) - answered(other))
+
+
+def should(week: Week, true: Sequence[Truth], lost: Sequence[str]) -> str:
+    """Refuse what is faulty, what answers less and what is truly worse."""
+    worse = any(one.mean > GatePolicy().worse_nats for one in true)
+    return "refuse" if week.faulty or lost or worse else "promote"
 
 
 def rolled_back(root: Path, before: tuple[Path, Micros, list[str]]) -> dict[str, Any]:
@@ -258,35 +228,52 @@ def ledger_of(root: Path) -> dict[str, Any]:
             "left_behind": sorted(path.name for path in root.glob(".*"))}  # fmt: skip
 
 
+def right(told: Mapping[str, Any]) -> int:
+    """In how many weeks it was done as it should."""
+    return sum(one["should"] == one["did"] for one in told["weeks"])
+
+
+def summary(sets: Mapping[str, Any]) -> str:
+    """A line for each company."""
+    rows = [
+        [name, "chosen by" if told["seed"] in CHOSEN_BY else "unseen", f"{right(told)} of {len(told['weeks'])}",
+         "to the digit" if told["rollback"]["same"] else "NOT THE SAME", f"{told['seconds']} s"]
+        for name, told in sets.items()
+    ]  # fmt: skip
+    return table("In short", ("company", "seed", "weeks as they should", "rollback by date", "took"), rows)
+
+
+def shown(name: str, told: Mapping[str, Any]) -> str:
+    """Every week of one company."""
+    rows = [
+        [str(one["week"]), one["planted"], "; ".join(str(Truth(**each)) for each in one["true"]) or "-", one["should"],
+         one["did"] if one["did"] == one["should"] else f"**{one['did']}**", one["why"]]
+        for one in told["weeks"]
+    ]  # fmt: skip
+    back = told["rollback"]
+    same = "the same, to the digit" if back["same"] else "NOT THE SAME"
+    below = (
+        f"{right(told)} of {len(rows)} weeks as they should; rolled back to {back['day']} as version {back['version']} "
+        f"in {back['seconds']} s: {back['asked']} answers {same}. {of_run(told)}"
+    )
+    return table(name, ("week", "planted", "true", "should", "did", "the ledger's words"), rows, below)
+
+
 def main() -> None:
     parser = options(str(__doc__))
     parser.add_argument("--customers", type=int, default=600)
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--without-feelings", action="store_true")
+    parser.add_argument("--with-feelings", action="store_true")
     chosen, begun = parser.parse_args(), time.monotonic()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryDirectory() as scratch:
-        size = Size(chosen.customers, chosen.epochs, chosen.seed, not chosen.without_feelings)
-        found = month(Path(scratch), size)
-    told = {"about": about(), "seconds": round(time.monotonic() - begun), "customers": chosen.customers, **found}
-    rows = [[str(one["week"]), one["planted"], one["should"], one["did"], one["why"]] for one in found["weeks"]]
-    right = sum(one["should"] == one["did"] for one in found["weeks"])
-    back = found["rollback"]
-    same = "the same, to the digit" if back["same"] else "NOT THE SAME"
-    below = (
-        f"{right} of {len(rows)} weeks as they should; rolled back to {back['day']} as version {back['version']} in "
-        f"{back['seconds']} s: {back['asked']} answers {same}. {of_run(told)}"
-    )
-    text = table(
-        f"{chosen.customers} customers", ("week", "planted", "should", "did", "the ledger's words"), rows, below
-    )
-    write(
-        "month",
-        "Weekly retraining with planted events",
-        NOTES,
-        merged("month", {"feelings" if size.feelings else "without feelings": told}),
-        [text],
-    )
+        found = month(Path(scratch), Size(chosen.customers, chosen.epochs, chosen.seed, chosen.with_feelings))
+    told = {"about": about(), "seconds": round(time.monotonic() - begun), "customers": chosen.customers,
+            "seed": chosen.seed, **found}  # fmt: skip
+    name = f"{chosen.customers} customers, seed {chosen.seed}" + (", with feelings" if chosen.with_feelings else "")
+    sets = merged("month", {name: told})
+    text = [summary(sets), *(shown(each, one) for each, one in sets.items())]
+    write("month", "Weekly retraining with planted events", NOTES, sets, text)
 
 
 if __name__ == "__main__":

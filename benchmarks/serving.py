@@ -3,7 +3,8 @@
 Real HTTP over loopback, one uvicorn worker each, in turns and in the same run; medians of the rounds. Ours: a stored
 customer's insight, and POST /v1/predictions with one journey of 20 events, as its bundle answers them. Beside them: an
 empty route, the same body read and given back by pydantic, and the same body with scikit-learn's gradient boosting
-(serving_peers.py). Then scoring in batches, the time until ready, and memory.
+(serving_peers.py). Then scoring in batches, the time until ready beside that of an app with one route, and memory. With
+`--minutes N` only memory, minute by minute, under both loads in turns.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ingest_load import Server, free_port, running, settings_of
-from benchmarks.report import about, of_run, options, table, write
+from benchmarks.report import about, merged, of_run, options, table, write
 from training.simulator import simulate
 
-CONNECTIONS, THREADS, EVENTS, CUSTOMERS = 32, 1, 20, 300
+CONNECTIONS, THREADS, EVENTS, CUSTOMERS, CROWD = 32, 1, 20, 300, 20_000
 INSIGHT_OF_EMPTY, PREDICTIONS_OF_ECHO, TIMES_P99, TIMES_BATCH = 0.6, 0.4, 3.0, 5.0
 READY_SECONDS, MOST_MB = 3.0, 400.0
 NAMES = ("insight", "empty", "predictions", "echo", "boosting")
@@ -42,7 +43,8 @@ _FAILED = re.compile(r"Non-2xx or 3xx responses|Socket errors")
 NOTES = (
     f"Requests per second and the 99th percentile of their time by `wrk`, {CONNECTIONS} connections that each wait for",
     "their answer; medians of the rounds, in turns. Each server is one uvicorn process with uvloop and httptools. The",
-    "load shares the cores of the machine with the server. A journey has 20 events in the API's short form.",
+    "load shares the cores of the machine with the server. A journey has 20 events in the API's short form. Customers",
+    "who have said something are left out of the batch: reading words takes far longer than the rest.",
 )
 
 
@@ -161,22 +163,66 @@ def run(mlruns: Path, rounds: int, seconds: int, seed: int, folder: Path) -> dic
                     rates[name].append(found)
         told["memory_mb"] = memory_mb(us.port)
         ready = asked(base, "/readyz", us.key)["bundle"]
-    batch = scoring(environment, folder)
-    load = f"{os.getloadavg()[2]:.1f}"
-    return {"about": about(), "seconds": round(time.monotonic() - begun), "load": load, "rounds": rounds,
+    batch = {str(one): scoring(folder, mlruns, one) for one in (1, os.cpu_count() or 1)}
+    load_of_machine = f"{os.getloadavg()[2]:.1f}"
+    return {"about": about(), "seconds": round(time.monotonic() - begun), "load": load_of_machine, "rounds": rounds,
             "connections": CONNECTIONS, **figures(rates), "batch": batch, "version": ready["version"],
-            "ready_seconds": told["ready_seconds"], "memory_mb": told["memory_mb"]}  # fmt: skip
+            "ready_seconds": told["ready_seconds"], "empty_ready_seconds": empty_ready(),
+            "memory_mb": told["memory_mb"]}  # fmt: skip
 
 
-def scoring(environment: Mapping[str, str], folder: Path) -> float | None:
-    """Customers a second that `score` writes down, its start not counted; None where it cannot."""
-    command = [sys.executable, "-m", "service", "score", "--out", str(folder / "scores.parquet"), "--json"]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
+def scoring(folder: Path, mlruns: Path, processes: int) -> float | None:
+    """Customers without words a second that `score` writes down, its start not counted; None where it cannot."""
+    environment = settings_of(crowd := folder / "crowd", free_port())
+    service, ids = [sys.executable, "-m", "service"], crowd / "ids"
+    if not crowd.exists():
+        shutil.copytree(mlruns / "versions", crowd / "mlruns" / "versions")
+        shutil.copytree(mlruns / "live", crowd / "mlruns" / "live")
+        simulate(CROWD, 7, crowd / "company")
+        ids.write_text("nobody")
+        score = ["score", "--customers", str(ids), "--out", str(crowd / "nobody.csv")]
+        for arguments in (["import", str(crowd / "company" / "events.parquet")], score):  # what is not folded yet is
+            subprocess.run([*service, *arguments], check=True, env=environment, capture_output=True)
+        with sqlite3.connect(crowd / "data" / "service.db") as database:
+            query = ("SELECT DISTINCT customer_id FROM touchpoints "
+                     "WHERE customer_id NOT IN (SELECT customer_id FROM feedback)")  # fmt: skip
+            ids.write_text("".join(f"{one}\n" for (one,) in database.execute(query)))
+    command = [*service, "score", "--out", str(crowd / "scores.parquet"), "--customers", str(ids), "--json",
+               "--processes", str(processes)]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stderr)
         return None
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout.splitlines()[-1])
     return float(found["rows"] / found["seconds"])
+
+
+def empty_ready() -> float:
+    """Seconds until an app with one empty route is ready."""
+    port, begun = free_port(), time.perf_counter()
+    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.serving_peers:bare", "--port", str(port),
+               "--no-access-log"]  # fmt: skip
+    with running(command, port, dict(os.environ)):
+        return time.perf_counter() - begun
+
+
+def watch_memory(mlruns: Path, minutes: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Memory at the end of each minute of load: a stored insight and predictions in turns, words among them."""
+    begun, rng = time.monotonic(), random.Random(seed)  # noqa: S311 - a load, no secret
+    environment, told = stocked(folder, mlruns)
+    found = list[float]()
+    with ours(environment, told) as us:
+        base = f"http://127.0.0.1:{us.port}"
+        insight = Load(f"{base}/v1/customers/{known_customer(folder)}/insight", us.key)
+        for minute in range(minutes):
+            words = {"feedback": [{"text": f"Visit {minute}: lovely people, and the coffee is good."}]}
+            asked(base, "/v1/predictions", us.key, json.dumps({"journeys": [words]}).encode())
+            insight.run(30, folder)
+            body = json.dumps({"journeys": [journey(rng)]})
+            Load(f"{base}/v1/predictions", us.key, body).run(30, folder)
+            found.append(memory_mb(us.port))
+            sys.stderr.write(f"minute {minute + 1}: {found[-1]:.1f} MB\n")
+    return {"about": about(), "seconds": round(time.monotonic() - begun), "memory_mb": found}
 
 
 def figures(rates: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
@@ -214,14 +260,25 @@ def served_table(told: Mapping[str, Any]) -> str:
 
 def rest_table(told: Mapping[str, Any]) -> str:
     """Batches, the start, memory."""
-    batch, rate = told["batch"], told["rate"]["predictions"]
-    batched = "-" if batch is None else f"{batch:,.0f} a second, {batch / rate:.1f} times the request path"
-    rows = [
-        ["`python -m service score`, all customers", batched, f"{TIMES_BATCH:g} times"],
-        ["from the start until ready", f"{told['ready_seconds']:.1f} s", f"{READY_SECONDS:g} s"],
+    rate, rows = told["rate"]["predictions"], []
+    for processes, batch in told["batch"].items():
+        batched = "-" if batch is None else f"{batch:,.0f} a second, {batch / rate:.1f} times the request path"
+        rows.append([f"`python -m service score --processes {processes}`", batched, f"{TIMES_BATCH:g} times"])
+    ready = f"{told['ready_seconds']:.1f} s; an app with one empty route {told['empty_ready_seconds']:.1f} s"
+    rows += [
+        ["from the start until ready", ready, f"{READY_SECONDS:g} s"],
         ["memory, all models loaded, after the load", f"{told['memory_mb']:.0f} MB", f"{MOST_MB:g} MB"],
     ]
     return table("besides", ("what", "measured", "bar"), rows)
+
+
+def memory_table(told: Mapping[str, Any]) -> str:
+    """How much, after how many minutes."""
+    found = told["memory_mb"]
+    rows = [[str(minute), f"{one:.1f}"] for minute, one in enumerate(found, 1)]
+    grown = found[-1] - found[len(found) // 2]
+    below = f"In the second half of the time it grew by {grown:.1f} MB. {of_run(told)}"
+    return table("memory under load", ("minute", "resident MB"), rows, below)
 
 
 def main() -> None:
@@ -229,13 +286,20 @@ def main() -> None:
     parser.add_argument("--mlruns", type=Path, default=Path("mlruns"), help="where a live bundle is")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4, help="of each load in each round")
+    parser.add_argument("--minutes", type=int, default=0, help="watch memory under load for so many, and nothing else")
     chosen = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is missing: apt-get install wrk")
     with tempfile.TemporaryDirectory() as scratch:
-        told = run(chosen.mlruns, chosen.rounds, chosen.seconds, chosen.seed, Path(scratch))
-    sys.stderr.write(f"{ {key: value for key, value in told.items() if key != 'about'} }\n")
-    write("serving", "How fast answers come", NOTES, {"serving": told}, [served_table(told), rest_table(told)])
+        if chosen.minutes:
+            found = {"memory": watch_memory(chosen.mlruns, chosen.minutes, chosen.seed, Path(scratch))}
+        else:
+            found = {"serving": run(chosen.mlruns, chosen.rounds, chosen.seconds, chosen.seed, Path(scratch))}
+    sys.stderr.write(f"{found}\n")
+    sets = merged("serving", found)
+    tables = [served_table(sets["serving"]), rest_table(sets["serving"])] if "serving" in sets else []
+    write("serving", "How fast answers come", NOTES, found,
+          [*tables, *([memory_table(sets["memory"])] if "memory" in sets else [])])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 empty     answers `{"status": "ok"}`
 echo      reads the body of POST /v1/predictions with pydantic models and gives it back
 boosting  the same body, 40 numbers of it, and scikit-learn's gradient boosting
+
+`bare` has the empty route alone: how long FastAPI takes to start.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from typing import Any
 import numpy as np
 from fastapi import FastAPI
 from pydantic import BaseModel
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 COLUMNS, ROWS, ROUNDS = 40, 5_000, 150
 
@@ -44,14 +45,21 @@ class PredictionsIn(BaseModel):
     journeys: list[JourneyIn]
 
 
-def app() -> FastAPI:
+def bare() -> FastAPI:
     """For `uvicorn --factory`."""
-    made, model = FastAPI(), _model()
+    made = FastAPI()
 
     @made.get("/readyz")
     @made.get("/empty")
     async def empty() -> dict[str, str]:
         return {"status": "ok"}
+
+    return made
+
+
+def app() -> FastAPI:
+    """For `uvicorn --factory`."""
+    made, model = bare(), _model()
 
     @made.post("/echo")
     async def echo(given: PredictionsIn) -> PredictionsIn:
@@ -68,7 +76,9 @@ def app() -> FastAPI:
     return made
 
 
-def _model() -> HistGradientBoostingClassifier:
+def _model() -> Any:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
     rng = np.random.default_rng(7)
     features = rng.normal(size=(ROWS, COLUMNS)).astype(np.float32)
     happened = features[:, 0] + features[:, 1] * features[:, 2] + rng.normal(size=ROWS) > 0

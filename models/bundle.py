@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,13 +33,15 @@ from models.conclude import (
     read_feedback,
     summarise,
 )
+from models.concluded import Concluded, felt
+from models.decided import Decided
 from models.features.text import content_hash
 from models.insight import Behind, Conclusion, Insight, ModelVersion, ReleasePolicy, probability
 from models.journey.assembly import Feedback
 from models.journey.journeys import Ints, Journeys
 from models.journey.target import Target
 from models.measured import Measured
-from models.predictors.channel import ChannelPredictor, ChannelPreference
+from models.predictors.channel import ChannelPredictor
 from models.predictors.feedback import POLARITIES, REMEMBERED, FeedbackPredictor
 from models.predictors.next_touchpoint import NextTouchpointPredictor
 from models.predictors.purchase import PurchasePredictor
@@ -79,6 +81,20 @@ class Bundle(Protocol):
     ) -> list[Insight]: ...
 
 
+@runtime_checkable
+class InColumns(Protocol):
+    """Concludes many customers in columns."""
+
+    def concluded(
+        self,
+        journeys: Journeys,
+        as_of: Ints,
+        feelings: Sequence[Conclusion | None],
+        model: ModelVersion,
+        policy: ReleasePolicy,
+    ) -> Concluded: ...
+
+
 @dataclass(frozen=True)
 class NoBundle:
     """Before anything was trained: every question is answered `abstain`, with the base rate of what was counted so far.
@@ -108,7 +124,10 @@ class NoBundle:
     ) -> list[Insight]:
         following = not_trained("next_touchpoint", {}, distribution=self.base_rates())
         seen = journeys.seen_at(as_of)
-        return _insights(seen, as_of, feelings, model, [following] * len(seen), [()] * len(seen))
+        return Concluded(
+            seen.customers, as_of, model, summarise(seen), Decided.same(following, len(seen)), (), felt(feelings),
+            lambda: [()] * len(seen),
+        ).insights()  # fmt: skip
 
     def explained(
         self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
@@ -152,13 +171,25 @@ class LoadedBundle:
         policy: ReleasePolicy,
     ) -> list[Insight]:
         """One insight a customer, from what could be seen at `as_of` (C,); `feelings` holds each one's latest."""
+        return self.concluded(journeys, as_of, feelings, model, policy).insights()
+
+    def concluded(
+        self,
+        journeys: Journeys,
+        as_of: Ints,
+        feelings: Sequence[Conclusion | None],
+        model: ModelVersion,
+        policy: ReleasePolicy,
+    ) -> Concluded:
+        """What `insights` tells row by row, in columns."""
         seen = journeys.seen_at(as_of)
         said = self.said(seen, as_of, feelings)
-        following = self._next(seen, said, policy)
         purchases, behind = self._purchases(seen, as_of, said, feelings)
         preferences = self.channel.preferences(seen, as_of) if self.channel else None
-        found = _insights(seen, as_of, feelings, model, following, purchases, preferences)
-        return [replace(insight, behind=made_of) for insight, made_of in zip(found, behind, strict=True)]
+        return Concluded(
+            seen.customers, as_of, model, summarise(seen, preferences), self._next(seen, said, policy), purchases,
+            felt(feelings), behind,
+        )  # fmt: skip
 
     def explained(
         self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
@@ -215,10 +246,11 @@ class LoadedBundle:
         following = Following(predictor.predict(seen, as_of), predictor.vocabulary) if predictor else None
         return Said(following, latest_feelings(feelings, as_of))
 
-    def _next(self, seen: Journeys, said: Said, policy: ReleasePolicy) -> list[Conclusion]:
+    def _next(self, seen: Journeys, said: Said, policy: ReleasePolicy) -> Decided:
         predictor, measured = self.next_touchpoint, self.measured.next_touchpoint
         if predictor is None or measured is None or said.following is None:
-            return [not_trained("next_touchpoint", {}, distribution=self._base_rates())] * len(seen)
+            unknown = not_trained("next_touchpoint", {}, distribution=self._base_rates())
+            return Decided.same(unknown, len(seen))
         prediction, names = said.following.prediction, predictor.vocabulary.touchpoints
         return conclude_next_touchpoints(prediction, names, seen, predictor.horizon_seconds, measured, policy)
 
@@ -233,42 +265,28 @@ class LoadedBundle:
 
     def _purchases(
         self, seen: Journeys, as_of: Ints, said: Said, feelings: Sequence[Conclusion | None]
-    ) -> tuple[list[tuple[Conclusion, ...]], list[tuple[Behind, ...]]]:
-        """The conclusions about each customer, and what stands behind those that are not `not_trained`."""
-        by_target, behind = [], []
-        channels = seen.last_channels
+    ) -> tuple[tuple[Decided, ...], Callable[[], list[tuple[Behind, ...]]]]:
+        """The conclusions on each target, and what stands behind those that are not `not_trained`."""
+        by_target, taken = list[Decided](), list[tuple[Target, PurchasePredictor, NDArray[np.float32]]]()
         for name, target in self.targets.items():
             predictor, measured = self.purchase.get(name), (self.measured.purchase or {}).get(name)
             if predictor is None or measured is None:
-                by_target.append([self._no_purchase(target)] * len(seen))
+                by_target.append(Decided.same(self._no_purchase(target), len(seen)))
                 continue
             features = predictor.features(seen, as_of, said)
             raw = predictor.predict_from(features, seen)
             by_target.append(conclude_purchases(raw, target, predictor.base_rate, seen.lengths, measured, feelings))
-            names = predictor.feature_names
-            rows = zip(channels, features.tolist(), strict=True)
-            behind.append([Behind(target, channel, names, tuple(values)) for channel, values in rows])
-        return (
-            [tuple(rows[i] for rows in by_target) for i in range(len(seen))],
-            [tuple(rows[i] for rows in behind) for i in range(len(seen))],
-        )
+            taken.append((target, predictor, features))
 
+        def behind() -> list[tuple[Behind, ...]]:
+            made = [
+                [Behind(target, channel, predictor.feature_names, tuple(values)) for channel, values in rows]
+                for target, predictor, features in taken
+                for rows in [zip(seen.last_channels, features.tolist(), strict=True)]
+            ]
+            return list(zip(*made, strict=True)) if made else [()] * len(seen)
 
-def _insights(
-    seen: Journeys,
-    as_of: Ints,
-    feelings: Sequence[Conclusion | None],
-    model: ModelVersion,
-    following: Sequence[Conclusion],
-    purchases: Sequence[tuple[Conclusion, ...]],
-    preferences: Sequence[ChannelPreference] | None = None,
-) -> list[Insight]:
-    silent = not_trained("feeling", {"feedback_id": None, "said_at": None, "channel": None}, "no_feedback")
-    summaries = summarise(seen, preferences)
-    return [
-        Insight(customer, int(as_of[i]), model, summaries[i], following[i], purchases[i], feelings[i] or silent)
-        for i, customer in enumerate(seen.customers)
-    ]
+        return tuple(by_target), behind
 
 
 def write_manifest(folder: Path, learned_from: Mapping[str, Any], figures: Mapping[str, Any], **about: Any) -> str:

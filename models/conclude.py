@@ -6,7 +6,7 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.confidence.risk import ReleaseRule
+from models.decided import NextTouchpoints, Purchases
 from models.insight import (
     Conclusion,
     Decision,
@@ -23,6 +24,7 @@ from models.insight import (
     ReleasePolicy,
     decision_by_flags,
     flags,
+    probabilities,
     probability,
 )
 from models.journey.assembly import Feedback
@@ -43,8 +45,6 @@ from models.predictors.feedback import EMOTIONS, POLARITIES, FeelingPrediction, 
 from models.predictors.predictor import NextTouchpointPrediction
 from models.predictors.stacking import Feelings
 
-LONGEST_LIST = 20
-"""A distribution lists at most so many touchpoints, likeliest first."""
 EMOTION_SHOWN_FROM = 0.3
 """Where nothing was measured of emotions, they are told from this probability on."""
 GROUP_SHOWN_FROM = 0.2
@@ -65,40 +65,28 @@ def conclude_next_touchpoints(
     horizon_seconds: int,
     measured: MeasuredNextTouchpoint,
     policy: ReleasePolicy,
-) -> list[Conclusion]:
-    """One conclusion for each row of the prediction, whose journeys are `seen`.
+) -> NextTouchpoints:
+    """What is concluded of each row of the prediction, whose journeys are `seen`.
 
     A journey without touchpoints gets the base rate and `abstain`, and so does everybody where the model knows no more.
     """
-    lengths, groups = seen.lengths, last_touchpoints(seen)
-    chance = measured.chance(prediction.distribution, lengths)
+    chance = measured.chance(prediction.distribution, seen.lengths)
     inside, sets = measured.sets_of(chance, seen, policy.coverage), measured.set_for(policy.coverage)
     enough = measured.n >= LEAST_COVERAGE_CASES
     common = [] if enough else ["too_little_data"]
     common += [] if measured.base_rate is None else ["no_better_than_base_rate"]
     about = {"horizon": format_duration(horizon_seconds)}
-    conclusions = []
-    # As lists: one number of an array at a time is slow.
-    orders = np.argsort(-chance, axis=1, kind="stable").tolist()
-    told = zip(orders, chance.tolist(), inside.tolist(), prediction.none_within_horizon.tolist(),
-               prediction.expected_in_seconds.tolist(), strict=True)  # fmt: skip
-    for row, (order, shares, within, none, expected) in enumerate(told):
-        details = {
-            "confidence": probability(shares[order[0]]),
-            "prediction_set": [touchpoints[i] for i in order if within[i]],
-            "distribution": [
-                {"touchpoint": touchpoints[i], "probability": probability(shares[i])} for i in order[:LONGEST_LIST]
-            ],
-            "none_within_horizon": probability(none),
-            "expected_in": dict(zip(("p10", "p50", "p90"), map(format_duration, expected), strict=True)),
-        }
-        found = flags((["no_history"] if lengths[row] == 0 else []) + common)
-        decision = decision_by_flags(found)
-        group = sets.group_of(groups[row])
+
+    def decided(empty: bool, group: str) -> Conclusion:
+        found = flags((["no_history"] if empty else []) + common)
         promise = Promise("coverage", {"at_least": policy.coverage}, group, sets.n[group], enough)
-        answer = touchpoints[order[0]] if decision is Decision.AUTO else None
-        conclusions.append(Conclusion("next_touchpoint", decision, found, answer, details, about, promise))
-    return conclusions
+        return Conclusion("next_touchpoint", decision_by_flags(found), found, None, {}, about, promise)
+
+    groups = map(sets.group_of, last_touchpoints(seen))
+    ways, way = _distinct(zip((seen.lengths == 0).tolist(), groups, strict=True), decided)
+    order = np.argsort(-chance, axis=1, kind="stable")
+    return NextTouchpoints(ways, way, tuple(touchpoints), order, chance, inside, prediction.none_within_horizon,
+                           prediction.expected_in_seconds)  # fmt: skip
 
 
 def conclude_purchases(
@@ -108,30 +96,34 @@ def conclude_purchases(
     lengths: NDArray[np.int64],
     measured: MeasuredPurchase,
     feelings: Sequence[Conclusion | None],
-) -> list[Conclusion]:
-    """One conclusion for each raw probability (C,). A likely buyer whose anger waits to be read goes to a person."""
+) -> Purchases:
+    """What is concluded of each raw probability (C,). A likely buyer whose anger waits to be read goes to a person."""
     calibrated = measured.calibrator.apply(raw)
     low, high = measured.interval(calibrated, lengths)
     enough = measured.n >= LEAST_CALIBRATION_CASES
     promise = Promise("calibration", {"within": "interval"}, "all", measured.n, enough and measured.held)
     about = purchase_about(target, base_rate)
-    conclusions = []
-    for row, value in enumerate(calibrated):
-        codes = ["no_history"] if lengths[row] == 0 else []
-        codes += [] if enough else ["too_little_data"]
-        codes += [] if measured.held else ["promise_failed"]
-        if _anger_waiting(feelings[row]) and value > base_rate:
-            codes.append("anger_waiting")
-        found = flags(codes)
-        decision = decision_by_flags(found)
-        interval = [probability(low[row]), probability(high[row])]
-        details = {"interval": interval, "confidence": probability(1 - (high[row] - low[row]))}
-        if decision is Decision.ABSTAIN:
-            details, answer = {"interval": [0.0, 1.0], "confidence": 0.0}, None
-        else:
-            answer = probability(value)
-        conclusions.append(Conclusion("purchase", decision, found, answer, details, about, promise))
-    return conclusions
+    common = [] if enough else ["too_little_data"]
+    common += [] if measured.held else ["promise_failed"]
+
+    def decided(empty: bool, anger: bool) -> Conclusion:
+        found = flags((["no_history"] if empty else []) + common + (["anger_waiting"] if anger else []))
+        return Conclusion("purchase", decision_by_flags(found), found, None, {}, about, promise)
+
+    likely = (calibrated > base_rate).tolist()
+    anger = [more and _anger_waiting(one) for more, one in zip(likely, feelings, strict=True)]
+    ways, way = _distinct(zip((lengths == 0).tolist(), anger, strict=True), decided)
+    told = (np.array(probabilities(one)) for one in (calibrated, low, high, 1 - (high - low)))
+    return Purchases(ways, way, *told)
+
+
+def _distinct(
+    cases: Iterable[tuple[Any, ...]], decided: Callable[..., Conclusion]
+) -> tuple[tuple[Conclusion, ...], NDArray[np.int64]]:
+    """Each distinct case decided once, and which of them every row (C,) is."""
+    numbers: dict[tuple[Any, ...], int] = {}
+    way = np.array([numbers.setdefault(case, len(numbers)) for case in cases], dtype=np.int64)
+    return tuple(decided(*case) for case in numbers), way
 
 
 def purchase_about(target: Target, base_rate: float | None) -> dict[str, Any]:

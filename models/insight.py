@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.journey.event import Micros, format_time
 from models.journey.target import Target
 
@@ -347,3 +350,8 @@ class Insight:
 def probability(value: float) -> float:
     """Probabilities leave the house rounded to four digits."""
     return round(float(value), 4)
+
+
+def probabilities(values: NDArray[np.float64]) -> list[float]:
+    """`probability` of each (n,). Numpy's own rounding multiplies first, and may come to another last digit."""
+    return [round(value, 4) for value in values.tolist()]

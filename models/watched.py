@@ -11,9 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.bundle import Bundle
+from models.bundle import Bundle, InColumns
+from models.concluded import Concluded
 from models.confidence.band import shifted
+from models.decided import Decided, Purchases
 from models.insight import (
     Conclusion,
     Decision,
@@ -22,11 +25,13 @@ from models.insight import (
     ModelVersion,
     ReleasePolicy,
     most_severe_first,
-    probability,
+    probabilities,
 )
 from models.journey.assembly import Feedback
 from models.journey.journeys import Ints, Journeys
 from models.measured import COVERAGES
+
+Floats = NDArray[np.float64]
 
 WIDER_LOGITS = 0.5
 """Where behaviour is no longer what it was, both ends of an interval move so far: at 30 % to 21 % and 41 %."""
@@ -92,14 +97,29 @@ class Standing:
         larger = [one for one in COVERAGES if one > policy.coverage]
         return replace(policy, coverage=larger[0]) if "purchase" in self.widened and larger else policy
 
-    def widened_purchase(self, one: Conclusion) -> Conclusion:
+    def widened_purchases(self, given: Decided) -> Decided:
         """Both ends of the interval further apart where behaviour changed."""
-        if "purchase" not in self.widened or one.decision is Decision.ABSTAIN or "interval" not in one.details:
-            return one
-        low, high = (np.array([end]) for end in one.details["interval"])
-        ends = [probability(shifted(low, -WIDER_LOGITS)[0]), probability(shifted(high, WIDER_LOGITS)[0])]
-        confidence = probability(1 - (ends[1] - ends[0]))
-        return replace(one, details={**one.details, "interval": ends, "confidence": confidence})
+        if "purchase" not in self.widened:
+            return given
+        if isinstance(given, Purchases):
+            low, high, confidence = _wider(given.low, given.high)
+            return replace(given, low=low, high=high, confidence=confidence)
+        return given.changed(_widened)
+
+
+def _widened(one: Conclusion) -> Conclusion:
+    if one.decision is Decision.ABSTAIN or "interval" not in one.details:
+        return one
+    low, high, confidence = _wider(*(np.array([end]) for end in one.details["interval"]))
+    told = {"interval": [float(low[0]), float(high[0])], "confidence": float(confidence[0])}
+    return replace(one, details={**one.details, **told})
+
+
+def _wider(low: Floats, high: Floats) -> tuple[Floats, Floats, Floats]:
+    """Ends (C,) as they are told, moved apart, and the confidence in what lies between."""
+    moved = (shifted(low, -WIDER_LOGITS), shifted(high, WIDER_LOGITS))
+    lowest, highest = (np.array(probabilities(end)) for end in moved)
+    return lowest, highest, np.array(probabilities(1 - (highest - lowest)))
 
 
 ALL_STAND = Standing()
@@ -128,17 +148,30 @@ class WatchedBundle:
         model: ModelVersion,
         policy: ReleasePolicy,
     ) -> list[Insight]:
-        found = self.inner.insights(journeys, as_of, feelings, model, self.standing.policy_for_sets(policy))
-        stands = self.standing
-        return [
-            replace(
-                one,
-                next_touchpoint=stands.applied(_promised(one.next_touchpoint, {"at_least": policy.coverage})),
-                purchase=tuple(stands.applied(stands.widened_purchase(each)) for each in one.purchase),
-                feeling=stands.marked(one.feeling),
-            )
-            for one in found
-        ]
+        return self.concluded(journeys, as_of, feelings, model, policy).insights()
+
+    def concluded(
+        self,
+        journeys: Journeys,
+        as_of: Ints,
+        feelings: Sequence[Conclusion | None],
+        model: ModelVersion,
+        policy: ReleasePolicy,
+    ) -> Concluded:
+        """What `insights` tells row by row, in columns."""
+        asked = (journeys, as_of, feelings, model, self.standing.policy_for_sets(policy))
+        inner, stands = self.inner, self.standing
+        found = inner.concluded(*asked) if isinstance(inner, InColumns) else Concluded.of(inner.insights(*asked), model)
+
+        def following(one: Conclusion) -> Conclusion:
+            return stands.applied(_promised(one, {"at_least": policy.coverage}))
+
+        return replace(
+            found,
+            following=found.following.changed(following),
+            purchases=tuple(stands.widened_purchases(one).changed(stands.applied) for one in found.purchases),
+            feelings=found.feelings.changed(stands.marked),
+        )
 
     def explained(
         self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from prometheus_client.metrics_core import Metric
 from typer.main import get_command
 
 from models.features.behaviour import features_of
@@ -94,13 +95,16 @@ def measured() -> Iterator[tuple[str, str, Sequence[str], str]]:
     counters = Counters.fresh()
     for one in (counters.requests, counters.seconds, counters.events, counters.feedback):
         (family,) = one.collect()
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        yield name, family.type, one._labelnames, family.documentation
+        yield _exposed(family), family.type, one._labelnames, family.documentation
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
         with open_state(Settings(data_dir=data, mlruns_dir=data), _epoch) as state:
             for stored in Stored(state, LiveBundles(data)).collect():
-                yield stored.name, stored.type, getattr(stored, "_labelnames", ()), stored.documentation
+                yield _exposed(stored), stored.type, getattr(stored, "_labelnames", ()), stored.documentation
+
+
+def _exposed(family: Metric) -> str:
+    return f"{family.name}_total" if family.type == "counter" else family.name
 
 
 def commands() -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
 from functools import partial
 
 from fastapi import FastAPI
@@ -60,20 +61,13 @@ def create_app(
     live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds, load)
     counters = Counters.fresh()
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with open_state(settings, clock, ids) as state, metrics.watching(counters.registry, state, live):
-            app.state.service = state
-            words.get_ready()
-            put_in_force(state)
-            live.now()
-            with ExitStack() as parts:
-                app.state.keys = parts.enter_context(closing(KeyRing(state.service)))
-                app.state.stored_insights = parts.enter_context(closing(StoredInsights(state.service)))
-                app.state.asking = parts.enter_context(closing(Asking(state, live)))
-                yield
-
-    app = FastAPI(title="Journey Insight", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Journey Insight",
+        version="1",
+        lifespan=_lifespan(settings, clock, ids, live, counters),
+        docs_url=None,
+        redoc_url=None,
+    )
     app.state.bundles = live
     app.state.ids = ids
     app.state.counters = counters
@@ -97,3 +91,27 @@ def create_app(
         app.include_router(router)
     app.openapi = document(app, routers)  # type: ignore[method-assign]
     return app
+
+
+def _lifespan(
+    settings: Settings, clock: Clock, ids: Ids, live: LiveBundles, counters: Counters
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What is opened when the app starts, and closed when it ends."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        loading = threading.Thread(target=live.now, name="bundle")
+        loading.start()  # while the databases are opened
+        with open_state(settings, clock, ids) as state, metrics.watching(counters.registry, state, live):
+            app.state.service = state
+            words.get_ready()
+            put_in_force(state)
+            loading.join()
+            live.now()
+            with ExitStack() as parts:
+                app.state.keys = parts.enter_context(closing(KeyRing(state.service)))
+                app.state.stored_insights = parts.enter_context(closing(StoredInsights(state.service)))
+                app.state.asking = parts.enter_context(closing(Asking(state, live)))
+                yield
+
+    return lifespan

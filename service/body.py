@@ -102,12 +102,10 @@ def no_json() -> BadRequest:
     return BadRequest("The body is no JSON.", "Send one JSON object in UTF-8.", code="no_json", field="body")
 
 
-def documented(model: type[BaseModel] | type[msgspec.Struct], example: Any = None) -> dict[str, Any]:
+def documented(model: type[BaseModel] | type[msgspec.Struct]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body itself: one schema that refers to nothing else."""
     whole = model.model_json_schema() if issubclass(model, BaseModel) else msgspec.json.schema(model)
     content = {"schema": _inlined(whole, whole.pop("$defs", {}))}
-    if example is not None:
-        content["example"] = example
     return {"requestBody": {"required": True, "content": {"application/json": content}}}
 
 

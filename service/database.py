@@ -17,9 +17,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, TypedDict
 
-from alembic.config import Config
-from alembic.runtime.environment import EnvironmentContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -213,8 +210,17 @@ class Database:
         self.engine.dispose()
 
     def _migrate(self) -> None:
-        """All revisions in one transaction, on our own connection: there is no alembic.ini and no env.py."""
-        script = ScriptDirectory(str(_MIGRATIONS / self.name))
+        """All revisions in one transaction, on our own connection: there is no alembic.ini and no env.py.
+
+        Alembic takes longer to load than most of the rest, and mostly there is nothing to do.
+        """
+        with self.read() as connection:
+            if _revision(connection) == newest_revision(self.name):
+                return
+        from alembic.config import Config
+        from alembic.runtime.environment import EnvironmentContext
+
+        script = _script(self.name)
 
         def to_head(revision: Any, _: object) -> Any:
             return script._upgrade_revs("head", revision)
@@ -247,8 +253,24 @@ def _insert_sql(table: Table, rows: int) -> str:
 
 def known_revisions(name: Literal["log", "service"]) -> tuple[str, ...]:
     """Every schema that this program can bring to the newest one, oldest first."""
-    script = ScriptDirectory(str(_MIGRATIONS / name))
-    return tuple(reversed([revision.revision for revision in script.walk_revisions()]))
+    return tuple(reversed([revision.revision for revision in _script(name).walk_revisions()]))
+
+
+def newest_revision(name: Literal["log", "service"]) -> str:
+    """The schema of this program, by the names of its migrations: `v0014_jobs.py` makes it "0014"."""
+    return max(path.stem[1:5] for path in (_MIGRATIONS / name / "versions").glob("v*.py"))
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.exec_driver_sql("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").first() is None:
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _script(name: Literal["log", "service"]) -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(_MIGRATIONS / name))
 
 
 def _prepare(connection: Any, _: object) -> None:

@@ -1,14 +1,16 @@
 """The OpenAPI document of the app: what FastAPI makes of the routes, and what holds for all of them.
 
-Every operation may answer a problem (RFC 9457), so that is its `default`; each but those for probes wants a key.
-Examples are put back as they are: FastAPI leaves nulls out of them, and an answer has them.
+Every operation may answer a problem (RFC 9457), so that is its `default`; each but those for probes wants a key. Its
+examples lie in examples.json, written by a test that asks a real service and fails where an answer differs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -18,6 +20,9 @@ from service.errors import Problem, documented
 PROBLEM = "Problem"
 OPEN = ("/healthz", "/readyz", "/metrics", "/v1/projects/")
 METHODS = ("get", "put", "post", "patch", "delete")
+EXAMPLES = Path(__file__).with_name("examples.json")
+"""By method and path: `sent`, the body of a request where it had one, and the `answer`, with its `kind` of content."""
+ABOUT_EXAMPLES = "Examples are answers of a real service to one made-up company; long lists are cut short."
 
 
 def document(app: FastAPI, routers: Sequence[APIRouter]) -> Callable[[], dict[str, Any]]:
@@ -44,8 +49,11 @@ def _made(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
         for method in METHODS:
             if method in operations:
                 _complete(path, operations[method])
-    for holder, given in _examples(routers, found):
-        holder["example"] = given
+    found["info"]["description"] = ABOUT_EXAMPLES
+    for name, example in msgspec.json.decode(EXAMPLES.read_bytes()).items():
+        method, path = name.split(" ")
+        if method.lower() in found["paths"].get(path, {}):
+            _show(found["paths"][path][method.lower()], example)
     _name(routers, found)
     return found
 
@@ -78,19 +86,11 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
         operation["security"] = [{"key": []}]
 
 
-def _examples(routers: Sequence[APIRouter], found: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Where the document holds an example, and the example as the route gives it."""
-    for route in _routes(routers):
-        for method in route.methods or ():
-            operation = found["paths"].get(route.path_format, {}).get(method.lower(), {})
-            for status, given in route.responses.items():
-                shown = operation.get("responses", {}).get(str(status), {})
-                yield from _within(shown.get("content", {}), given.get("content", {}))
-            asked = (route.openapi_extra or {}).get("requestBody", {})
-            yield from _within(operation.get("requestBody", {}).get("content", {}), asked.get("content", {}))
-
-
-def _within(shown: dict[str, Any], given: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
-    for kind, one in given.items():
-        if "example" in one and kind in shown:
-            yield shown[kind], one["example"]
+def _show(operation: dict[str, Any], example: dict[str, Any]) -> None:
+    """Put an example where it belongs: its body with the request, its answer with the first success."""
+    if "sent" in example and "requestBody" in operation:
+        for content in operation["requestBody"]["content"].values():
+            content["example"] = example["sent"]
+    if "answer" in example:
+        success = next(told for status, told in operation["responses"].items() if status.startswith("2"))
+        success.setdefault("content", {}).setdefault(example["kind"], {})["example"] = example["answer"]

@@ -15,7 +15,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
 
@@ -24,6 +24,7 @@ from models.journey.identity import CIRCLE, SHARED, SPLIT_UP, TAKEN, TOO_MANY_US
 from service import leases
 from service.access.keys import authorize, credentials
 from service.counters import Counters, counters_of
+from service.delivery import tally, webhooks
 from service.events import catalogues, joins, projector, remap
 from service.events import store as log
 from service.insights import store as insights
@@ -84,6 +85,7 @@ class Stored(Collector):
         yield from self._waiting(now)
         yield from self._worker(now)
         yield from self._identity()
+        yield from self._deliveries(now)
         yield gauge("journey_bundle_version", "Number of the live bundle in the ledger; 0 before the first.",
                     self.bundles.now().model.version)  # fmt: skip
         yield gauge("journey_bundle_problem", "1 where the newest bundle cannot be loaded; the one before serves on.",
@@ -129,6 +131,24 @@ class Stored(Collector):
         for reason in (SHARED, TOO_MANY_USERS, TAKEN, CIRCLE, SPLIT_UP):
             told.add_metric([reason], refused.get(reason, 0))
         yield told
+
+    def _deliveries(self, now: Micros) -> Iterator[Metric]:
+        with self.state.service.read() as connection:
+            attempts, left = tally.read(connection), webhooks.backlog(connection)
+            there, on = len(webhooks.every(connection)), len(webhooks.in_force(connection))
+        counted = CounterMetricFamily("journey_webhook_attempts", "Attempts to deliver to webhooks, by what became of "
+                                      "them.", labels=["outcome"])  # fmt: skip
+        for outcome, number in attempts.items():
+            counted.add_metric([outcome], number)
+        yield counted
+        told = GaugeMetricFamily("journey_webhooks", "Webhooks, by whether they are switched on.", labels=["enabled"])
+        told.add_metric(["true"], on)
+        told.add_metric(["false"], there - on)
+        yield told
+        yield gauge("journey_webhook_deliveries_waiting", "Deliveries to webhooks that are on, still to arrive.",
+                    left.waiting)  # fmt: skip
+        yield gauge("journey_webhook_oldest_waiting_seconds", "Seconds since the oldest change that such a delivery is "
+                    "about; 0: none waits.", seconds_since(left.oldest_at, now))  # fmt: skip
 
     def _worker(self, now: Micros) -> Iterator[Metric]:
         with self.state.service.read() as connection:

@@ -70,6 +70,8 @@ class Settings(BaseSettings):
     """Seconds within which a webhook's receiver must have answered."""
     webhook_private: bool = False
     """Whether webhooks may go to private, loopback and link-local addresses, and without TLS."""
+    webhook_ca_file: Path | None = None
+    """PEM file of certificate authorities that webhooks' receivers may have beside the public ones; none: no others."""
     webhook_key: SecretStr = SecretStr("")
     """Key that the secrets of webhooks are derived from, 32 characters or more; empty: the file webhook.key is made."""
     webhook_rotation_hours: int = Field(default=24, ge=0)

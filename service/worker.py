@@ -35,7 +35,8 @@ from service.state import State, open_state
 
 LEASE = "worker"
 CONCLUDE_SECONDS = 0.25
-"""A micro-batch holds no more customers than are concluded in this time, for folding waits meanwhile."""
+"""A micro-batch holds no more customers than are concluded in this time, for folding waits meanwhile. The thread's own
+time counts: where the machine or a lock keeps us waiting, smaller batches would only have us wait more often."""
 CATCH_UP_SECONDS = 5.0
 """While more waits to be folded than one batch, concluding has a turn so often."""
 FIRST_CUSTOMERS = 8
@@ -66,6 +67,7 @@ class Worker:
     bundles: LiveBundles
     holder: str
     monotonic: Callable[[], float] = time.monotonic
+    worked: Callable[[], float] = time.thread_time
     _upkeep: Upkeep = field(init=False)
     _checker: Checker = field(init=False)
     _watcher: Watcher = field(init=False)
@@ -94,10 +96,10 @@ class Worker:
         behind = remapped > 0 or folded == self.state.settings.fold_batch
         if behind and self.monotonic() - self._concluded < CATCH_UP_SECONDS:
             return Done(folded, remapped=remapped)
-        begun = self.monotonic()
+        begun = self.worked()
         work = self.conclude_some()
+        self._learn(work.customers, self.worked() - begun)
         self._concluded = self.monotonic()
-        self._learn(work.customers, self._concluded - begun)
         jobs = self._runner.step(busy=folded > 0 or work.customers > 0)
         tended = self._tending.step() or self._upkeep.step() or self._checker.step() or self._watcher.step() or jobs
         return Done(folded, work.customers, work.feedback, remapped, tended)

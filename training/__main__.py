@@ -20,6 +20,7 @@ from rich.markup import escape
 from training.foreseen import wrong_input
 from training.importing import app as importing
 from training.measure.commands import app as measuring
+from training.pages import mlflow
 from training.promoting import history, promote, rollback
 from training.recalibrating import calibrate
 from training.refusal import now_micros, refused, somebody, stderr
@@ -31,7 +32,7 @@ app.add_typer(measuring, name="measure")
 app.add_typer(importing, name="import")
 app.command()(pretrain)
 app.command()(build)
-for command in (history, promote, rollback, contract, check, golden, calibrate):
+for command in (history, promote, rollback, contract, check, golden, calibrate, mlflow):
     app.command()(command)
 NOT_PUBLISHED = 3
 

@@ -52,14 +52,16 @@ class TrainingData:
 def exported(folder: Path) -> tuple[Path | None, Path | None, Path | None]:
     """Events, feedback and verdicts of a folder that the service exported; a file without rows is left out.
 
-    Raises DataError where the folder holds none of the first two.
+    Raises DataError where the folder holds none of the first two, or nothing in them.
     """
     events, feedback, verdicts = (folder / f"{name}.parquet" for name in ("events", "feedback", "verdicts"))
     if not events.is_file() and not feedback.is_file():
         fix = "write it with `python -m service export`"
         raise DataError(f"{folder} holds no events.parquet and no feedback.parquet; {fix}")
-    found = (path if path.is_file() and _has_rows(path) else None for path in (events, feedback, verdicts))
-    return next(found), next(found), next(found)
+    found = [path if path.is_file() and _has_rows(path) else None for path in (events, feedback, verdicts)]
+    if found[0] is None and found[1] is None:
+        raise DataError(f"{folder} holds no event and nothing that anybody said; export as of a later moment")
+    return found[0], found[1], found[2]
 
 
 def _has_rows(path: Path) -> bool:

@@ -30,6 +30,7 @@ from training.feedback_fit import WIDTHS, EpochLog, FeedbackConfig, FeedbackFit,
 from training.feedback_labels import FeedbackLabels, read_labels
 from training.nuanced import nuanced_sentences
 from training.pretrained import Start, load_start
+from training.processes import scratch
 from training.quantise import Feed, Parity, quantise
 
 __all__ = ["FeedbackConfig", "FittedFeedback", "build_start", "fit_feedback", "fit_net"]
@@ -164,8 +165,8 @@ def build_start(encoder: str, out: Path, *, texts: Sequence[str] = (), max_token
 
 def _small(net: FeedbackNet, file: Path, calibration: list[Feed], proof: list[Feed]) -> Parity:
     """Export the net, prove the export, and write its int8 form."""
-    with tempfile.TemporaryDirectory(prefix="feeling-") as scratch:
-        whole = Path(scratch) / "whole.onnx"
+    with scratch() as place:
+        whole = place / "whole.onnx"
         export_feedback(net, whole)
         export_parity(net, whole, proof, whole=True)
         return quantise(whole, file, calibration, proof)

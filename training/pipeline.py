@@ -43,6 +43,7 @@ from training.served import served_figures
 from training.splits import LogTooShort
 from training.tracking import Run, open_run
 from training.unfinished import Unfinished
+from training.wheel import PROJECT, environment
 
 Clock: TypeAlias = Callable[[], Micros]
 """Tells the time: a run takes minutes, and the ledger says when a bundle went live, not when training began."""
@@ -110,6 +111,8 @@ def _train(
         diary.parameters(config.to_dict())
         diary.table(config.to_dict(), "config.json")
         diary.tags({f"data.{name}.sha256": digest for name, digest in data.digests.items()})
+        diary.tags({"mlflow.user": by, "code.version": version(PROJECT), "code.sha256": unfinished.code_digest()})
+        diary.table(environment(), "environment.json")
         diary.datasets(data.digests, {name: str(getattr(config, name, "") or "") for name in data.digests})
         if config.forecasts is not None:
             reporter.step("what was served")
@@ -278,5 +281,5 @@ def _learned_from(config: TrainConfig, data: TrainingData) -> dict[str, Any]:
         "targets": [target.to_dict() for target in config.targets],
         "base_rates": {} if journeys is None else questions.base_rates(config.targets, journeys, config.seed),
         "seed": config.seed,
-        "code_version": version("journey-insight"),
+        "code_version": version(PROJECT),
     }

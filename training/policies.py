@@ -29,18 +29,21 @@ class _Checked:
 class GatePolicy(_Checked):
     """What a challenger must show beside the champion on the same recent cases.
 
+    behind_days                the data may end so much before what either learned from does; 0 asks for nothing
     draws                      bootstrap draws over customers, for every interval
-    worse_nats                 its mean log-loss may be worse by so much; surely worse, by half of it
-    worse_brier                the same of the Brier score
+    worse_nats                 its mean log-loss is worse where it is above the champion's by more than this …
+    worse_brier                its Brier score by more than this …
+    luck_share                 … and where so large a loss comes by luck in at most this share of draws (one-sided)
     worse_ece                  its ECE may lie outside its band and above the champion's by so much
-    segment_worse_nats         in no channel and no stage may it be surely worse and by more than this
+    segment_worse_nats         in no channel and no stage may its log-loss be above by more than this …
+    segment_error_share        … where luck would refuse in at most this share of judgements (Holm over all of them)
     least_segment_cases        smaller channels and stages are reported and decide nothing
     least_segment_customers    those of fewer customers neither
     least_cases                a question with fewer recent cases is reported and decides nothing
-    unheard_share              of each distribution goes to what a bundle has never heard of, where the other has
+    unnamed_share              of recent cases the champion alone may have a name for what came in at most this share
     coverage_lost_share        sets may cover less than promised by so much, beyond noise
     behaviour_lost_share       of a capability's sentences the champion may have read more by so much
-    latency_ms                 an insight of one customer takes at most this, in the median
+    latency_ms                 an insight of one customer takes at most this of the processor's time, in the median
     size_mb                    the folder of the bundle is at most this, in 10^6 bytes
     replay_more_mistakes       of what people overturned, it may release so many more wrongly than the champion
     review_load_growth         it may send so many times the champion's cases to people; 0 asks for nothing
@@ -48,15 +51,18 @@ class GatePolicy(_Checked):
     texts_at_most              of recent texts and of past reviews, the latest so many are looked at
     """
 
+    behind_days: float = 1.0
     draws: int = 500
     worse_nats: float = 0.01
     worse_brier: float = 0.005
+    luck_share: float = 0.1
     worse_ece: float = 0.02
     segment_worse_nats: float = 0.05
+    segment_error_share: float = 0.05
     least_segment_cases: int = 100
     least_segment_customers: int = 30
     least_cases: int = 100
-    unheard_share: float = 0.001
+    unnamed_share: float = 0.005
     coverage_lost_share: float = 0.02
     behaviour_lost_share: float = 0.05
     latency_ms: float = 50.0
@@ -71,8 +77,10 @@ class GatePolicy(_Checked):
 class ContractPolicy(_Checked):
     """What data must be like before anything is learned from it.
 
-    least_of_before_share      of the champion's customers, touchpoints and texts, at least so many must still be there
+    least_of_before_share      of the champion's customers, texts and touchpoints (and of each that came often) so many
+                               must still be there
     stale_days                 the newest event may be so old; 0 asks for nothing
+    behind_days                it may be so much older than the newest that the champion knows; 0 asks for nothing
     future_minutes             clocks may be ahead by so much
     burst_times                a day with so many times the touchpoints of the median day is a burst
     silent_share               the last seven days may not fall below so much of the median seven
@@ -88,6 +96,7 @@ class ContractPolicy(_Checked):
 
     least_of_before_share: float = 0.5
     stale_days: float = 0.0
+    behind_days: float = 1.0
     future_minutes: float = 60.0
     burst_times: float = 20.0
     silent_share: float = 0.1

@@ -1,8 +1,17 @@
-"""Whether a process is still there: what a killed one has left may be swept, what a living one holds may not."""
+"""What a killed process has left may be swept, what a living one holds may not: whether one is still there, and folders
+to work in that tell whose they are.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SCRATCH = "journey-insight-"
 
 
 def alive(process: int) -> bool:
@@ -18,3 +27,19 @@ def alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder to work in, gone afterwards. Those of processes that were killed meanwhile go first.
+
+    >>> with scratch() as folder:
+    ...     folder.is_dir()
+    True
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*-*"):
+        process = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if process.isdigit() and not alive(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_SCRATCH}{os.getpid()}-") as folder:
+        yield Path(folder)

@@ -9,7 +9,6 @@ word. Each layer becomes one step of ONNX Runtime, its bias included. It fits no
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from models.predictors.feedback import POOLED
 from models.predictors.predictor import open_session
 from training.export import ParityError, write_graph
+from training.processes import scratch
 
 LEAST_COSINE = 0.99
 """Between the pooled vectors of the quantised and of the whole encoder, on average over texts."""
@@ -54,15 +54,15 @@ def quantise(whole: Path, out: Path, calibration: Sequence[Feed], proof: Sequenc
 
     Raises ParityError where the mean cosine is below `LEAST_COSINE`; nothing is written then.
     """
-    with tempfile.TemporaryDirectory(prefix="quantise-") as scratch:
-        prepared, smooth, small = (Path(scratch) / f"{name}.onnx" for name in ("prepared", "smooth", "small"))
+    with scratch() as place:
+        prepared, smooth, small = (place / f"{name}.onnx" for name in ("prepared", "smooth", "small"))
         quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(str(prepared))
         layers = _linear_layers(model)
         if not layers:  # too small to be worth it
             out.write_bytes(whole.read_bytes())
             return parity(whole, out, proof)
-        _smoothen(model, layers, _reach(model, layers, calibration, Path(scratch)))
+        _smoothen(model, layers, _reach(model, layers, calibration, place))
         onnx.save(model, str(smooth))
         level = logging.getLogger().level
         logging.getLogger().setLevel(logging.ERROR)  # it warns that the graph was not prepared: it was

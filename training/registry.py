@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from models.bundle import BundleError, check_manifest
 from models.ledger import bundle_folder, current, history
 from training.outside import COLUMNS
-from training.tracking import Store, TrackingError, library, opened, quietly
-from training.wheel import project_wheel
+from training.processes import scratch
+from training.tracking import PROCESS, Store, TrackingError, library, opened, quietly, this_process
+from training.wheel import PROJECT, pinned, project_wheel
 
 NAME = "journey-insight"
 CHAMPION, PREVIOUS, CHALLENGER = "champion", "previous", "challenger"
+REGISTERS = "registers"
+"""The tag of a run that only writes a bundle down as a version."""
 CODE = Path(__file__).with_name("mlflow_model.txt")
 EXAMPLE = {"user_id": "ada", "event": "Product Viewed", "occurred_at": "2026-11-21T12:00:00Z", "properties": "{}"}
 
@@ -40,6 +41,7 @@ def mirror(root: Path, *, challenger: str | None = None, catalogue: Path | None 
 
 
 def _mirror(store: Store, root: Path, challenger: str | None, catalogue: Path | None) -> None:
+    _forget_killed(store)
     entries, wanted = history(root), dict[str, str]()
     live = current(root)
     if live is not None:
@@ -85,26 +87,42 @@ def _register(store: Store, root: Path, digest: str, catalogue: Path | None) -> 
     """Write the bundle down as a model of MLflow's, in a run of its own; gives the number of the version."""
     folder = bundle_folder(root, digest)
     manifest = check_manifest(folder)
-    run = store.client.create_run(store.experiment, run_name=f"register {digest[:12]}", tags={"bundle": digest})
-    with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch) / "model"
-        _save(place, Path(scratch), folder, catalogue, manifest)
+    tags = {"bundle": digest, PROCESS: this_process(), REGISTERS: digest}
+    run = store.client.create_run(store.experiment, run_name=f"register {digest[:12]}", tags=tags)
+    with scratch() as folder_of_mine:
+        place = folder_of_mine / "model"
+        _save(place, folder_of_mine, folder, catalogue, manifest)
         store.client.log_artifacts(run.info.run_id, str(place), "model")
-    store.client.set_terminated(run.info.run_id, "FINISHED")
     number = store.client.create_model_version(
         NAME, f"{run.info.artifact_uri}/model", run.info.run_id, tags={"bundle": digest}, description=_card(manifest)
     )
+    store.client.set_terminated(run.info.run_id, "FINISHED")  # last: what is not finished was no version yet
     return str(number.version)
 
 
-def _save(place: Path, scratch: Path, bundle: Path, catalogue: Path | None, manifest: dict[str, Any]) -> None:
+def _forget_killed(store: Store) -> None:
+    """Remove copies of bundles that somebody was killed over before they were a version: nothing names them."""
+    store.end_orphans()
+    killed = f"tags.{REGISTERS} != '' AND attributes.status = 'KILLED'"
+    for run in store.client.search_runs([store.experiment], killed, max_results=100):
+        if store.client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+            store.client.set_terminated(run.info.run_id, "FINISHED")
+            continue
+        store.client.delete_run(run.info.run_id)
+        place = Path(run.info.artifact_uri.removeprefix("file://")).parent
+        if store.own and place.name == run.info.run_id:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _save(place: Path, beside: Path, bundle: Path, catalogue: Path | None, manifest: dict[str, Any]) -> None:
     """A folder that `mlflow.pyfunc.load_model` and `mlflow models serve` take, in an empty environment too."""
     library("mlflow.pyfunc")
-    code = scratch / "journey_insight_model.py"
+    code = beside / "journey_insight_model.py"
     shutil.copyfile(CODE, code)
-    wheel = project_wheel(scratch)
-    needed = [f"wheels/{wheel.name}" if wheel else f"journey-insight=={version('journey-insight')}",
-              f"mlflow=={version('mlflow')}", "pandas>=3.0"]  # fmt: skip
+    wheel = project_wheel(beside)
+    needed = pinned(PROJECT, "mlflow-skinny", "pandas")
+    if wheel:
+        needed = [f"wheels/{wheel.name}", *(one for one in needed if not one.startswith(f"{PROJECT}=="))]
     artifacts = {"bundle": str(bundle)} | ({"catalogue": str(catalogue)} if catalogue else {})
     with quietly():
         library("mlflow.pyfunc").save_model(

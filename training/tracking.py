@@ -27,6 +27,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from training.processes import alive
 
 EXPERIMENT = "journey-insight"
+KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""By it MLflow's pages show runs of training, and not conversations."""
 PROCESS = "process"
 """The tag that says which process of which machine a run belongs to."""
 _LONGEST_PARAMETER, _LONGEST_TAG = 500, 5_000
@@ -37,6 +39,11 @@ _TALKATIVE = ("mlflow", "alembic")
 
 class TrackingError(RuntimeError):
     """MLflow's store cannot be used; the message says which and why. Nothing was trained."""
+
+
+def this_process() -> str:
+    """Which process of which machine this is, as PROCESS tells it."""
+    return f"{platform.node()} {os.getpid()}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ def open_run(root: Path, name: str, parent: Run | None = None) -> Iterator[Run]:
     Raises TrackingError before anything else.
     """
     with opened(root) as store:
-        client, made_by = store.client, {PROCESS: f"{platform.node()} {os.getpid()}"}
+        client, made_by = store.client, {PROCESS: this_process()}
         made_by |= {"mlflow.parentRunId": parent.run_id} if parent else {}
         store.end_orphans()
         run = Run(client.create_run(store.experiment, run_name=name, tags=made_by).info.run_id, client)
@@ -145,7 +152,7 @@ def opened(root: Path) -> Iterator[Store]:
             where = (root / "artifacts").resolve().as_uri() if own else None
             if found and own and found.artifact_location != where:
                 _moved(root, found.artifact_location, str(where))
-            experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=where)
+            experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, where, KIND)
             yield Store(client, uri, experiment, own)
     except (mlflow.exceptions.MlflowException, SQLAlchemyError, OSError) as error:
         place = "the project's own store" if own else "MLFLOW_TRACKING_URI"

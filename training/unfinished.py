@@ -110,6 +110,8 @@ def _begin(folder: Path, what: Mapping[str, Any], fresh: bool) -> Unfinished:
     bundle is gone: it was stored, and its process was killed before it could clean up."""
     path, told = folder / _RUN, _told(what)
     resumed = not fresh and path.is_file() and path.read_bytes() == told and (folder / "bundle").is_dir()
+    for left in list((folder / "bundle").rglob(".*")):  # half-written when its process was killed, and no part of it
+        shutil.rmtree(left, ignore_errors=True)
     if not resumed:
         for name in _KEPT:
             shutil.rmtree(folder / name, ignore_errors=True)

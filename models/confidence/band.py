@@ -55,7 +55,8 @@ class ProbabilityBand:
         bounds = bounds.reshape(-1, 2)
         low, high = bounds[inverse.ravel()].T
         # The mean of each window on its own: a difference of long running sums would depend on the other cases.
-        centre = np.array([self.scores[i:j].mean() for i, j in zip(first, after, strict=True)])
+        ends = np.stack([first, after], axis=1).ravel()
+        centre = np.add.reduceat(np.append(self.scores, 0.0), ends)[::2] / size
         moved = asked - centre
         lowest = np.minimum(np.minimum(low, low + moved), asked)
         highest = np.maximum(np.maximum(high, high + moved), asked)

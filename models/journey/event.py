@@ -109,15 +109,14 @@ def format_duration(seconds: float) -> str:
     ['PT0S', 'PT59S', 'PT20H', 'P2DT3H', 'P9D']
     """
     left = max(0, round(seconds))
-    days, left = divmod(left, 86_400)
-    hours, left = divmod(left, 3_600)
-    minutes, secs = divmod(left, 60)
-    parts = [(days, "D"), (hours, "H"), (minutes, "M"), (secs, "S")]
-    first = next((i for i, (n, _) in enumerate(parts) if n), 3)
-    kept = [(i, n, unit) for i, (n, unit) in enumerate(parts) if first <= i <= first + 1 and n]
-    date = "".join(f"{n}{unit}" for i, n, unit in kept if i == 0)
-    time = "".join(f"{n}{unit}" for i, n, unit in kept if i > 0)
-    return f"P{date}" + (f"T{time}" if time else "") if kept else "PT0S"
+    if left >= 86_400:
+        days, hours = left // 86_400, left % 86_400 // 3_600
+        return f"P{days}DT{hours}H" if hours else f"P{days}D"
+    if left >= 3_600:
+        hours, minutes = left // 3_600, left % 3_600 // 60
+        return f"PT{hours}H{minutes}M" if minutes else f"PT{hours}H"
+    minutes, left = divmod(left, 60)
+    return f"PT{minutes}M{left}S" if minutes and left else f"PT{minutes}M" if minutes else f"PT{left}S"
 
 
 def parse_duration(text: str) -> int:

@@ -24,7 +24,8 @@ _GAP_CENTRES = 16  # bumps over log1p seconds, 0 (none) to 20 (fifteen years)
 
 @dataclass(frozen=True, slots=True)
 class NetShape:
-    """What net, and how large. `length` is the most touchpoints it sees, `gap_components` the normals of the mixture.
+    """What net, and how large. `length` is the most touchpoints it sees, `gap_components` the normals of the mixture,
+    `width` the numbers in each of its states and `dropout` the share of them that is hidden while it learns.
 
     kind    "recurrent": gated recurrent units (Cho et al. 2014; for sessions Hidasi et al. 2016, "GRU4Rec");
             "attention": a causal transformer (for sequences of actions Kang & McAuley 2018, "SASRec")

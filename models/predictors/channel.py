@@ -10,18 +10,15 @@ says.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from models.features.answers import answers
 from models.journey.journeys import Ints, Journeys
 from models.predictors.about import read_about
+from models.predictors.highest import Shape, highest_rate, largest_share
 from models.predictors.predictor import PredictorError
 
 FORMAT_VERSION = 1
@@ -36,15 +33,7 @@ REASONS = {
 }
 """Why no channel is told."""
 
-Floats = NDArray[np.float64]
-Shape = tuple[float, float]
 Basis = Literal["responses", "own_visits"]
-_STEP = 0.04
-_LOG_ODDS = np.arange(-16.0, 16.0 + _STEP / 2, _STEP)
-_LOG_SHARE, _LOG_REST = -np.log1p(np.exp(-_LOG_ODDS)), -np.log1p(np.exp(_LOG_ODDS))
-_AMOUNT_STEP = _STEP / 4  # amounts of several hundred vary by a twentieth of their size
-_LOG_AMOUNT = np.arange(-12.0, 12.0, _AMOUNT_STEP)
-_FAR, _WEIGHT = np.polynomial.laguerre.laggauss(48)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +125,10 @@ class ChannelPredictor:
         >>> prefers.channel, prefers.basis, prefers.confidence > 0.99
         ('call', 'responses', True)
         """
-        priors = self._responses(stage, reached)
-        if len(priors) > 1 and any(k for _, k in reached.values()):
+        if any(k for _, k in reached.values()) and len(priors := self._responses(stage, reached)) > 1:
             return _by_answers(priors, reached)
         if visits:
-            return _by_visits(self._visits(stage, visits), visits)
+            return _by_visits(self._visits(stage), visits)
         return nothing_preferred("never_answered" if reached else "nothing_known")
 
     def _responses(self, stage: str, reached: Mapping[str, tuple[int, int]]) -> dict[str, Shape]:
@@ -150,10 +138,8 @@ class ChannelPredictor:
         any_channel = known.pop(ANY_CHANNEL, (1.0, 1.0))
         return {name: known.get(name, any_channel) for name in sorted({*known, *reached})}
 
-    def _visits(self, stage: str, visits: Mapping[str, int]) -> dict[str, float]:
-        known = (self.segments.get(stage) or self.segments[EVERYBODY]).visits
-        rarest = min(known.values(), default=1.0)
-        return {name: known.get(name, rarest) for name in sorted({*known, *visits})}
+    def _visits(self, stage: str) -> Mapping[str, float]:
+        return (self.segments.get(stage) or self.segments[EVERYBODY]).visits
 
 
 def _by_answers(priors: Mapping[str, Shape], reached: Mapping[str, tuple[int, int]]) -> ChannelPreference:
@@ -176,10 +162,15 @@ def _by_answers(priors: Mapping[str, Shape], reached: Mapping[str, tuple[int, in
 
 
 def _by_visits(priors: Mapping[str, float], visits: Mapping[str, int]) -> ChannelPreference:
-    """The channel that this customer most probably comes by more than by any other."""
-    weights = {name: weight + visits.get(name, 0) for name, weight in priors.items()}
+    """The channel that this customer most probably comes by more than by any other.
+
+    One that training never saw has the weight of the rarest.
+    """
+    rarest = min(priors.values(), default=1.0)
+    weights = {name: priors.get(name, rarest) + count for name, count in visits.items()}
     best = min(visits, key=lambda name: (-weights[name], name))
-    chance = largest_share(tuple(weights.values()), list(weights).index(best))
+    others = tuple(weight for name, weight in priors.items() if name not in visits)
+    chance = largest_share(tuple(weights.values()), list(weights).index(best), others)
     order = sorted(visits, key=lambda name: (name != best, -visits[name], name))
     counted = tuple({"channel": name, "visits": visits[name]} for name in order)
     return ChannelPreference(best, chance, "own_visits", None, counted)
@@ -187,61 +178,3 @@ def _by_visits(priors: Mapping[str, float], visits: Mapping[str, int]) -> Channe
 
 def _mean(shape: Shape) -> float:
     return shape[0] / (shape[0] + shape[1])
-
-
-@lru_cache(maxsize=65_536)
-def highest_rate(shapes: tuple[Shape, ...], asked: tuple[int, ...]) -> tuple[float, ...]:
-    """How probable it is that each of `asked` is the highest of independent beta variables of these shapes.
-
-    P(i) = integral of f_i times the product of all other F_j, by the trapezoidal rule over log odds: the densities are
-    smooth there whatever their shapes, and what lies outside the grid is added in closed form.
-
-    >>> [round(one, 3) for one in highest_rate(((1.0, 1.0), (1.0, 1.0), (3.0, 1.0)), (0, 1, 2))]
-    [0.2, 0.2, 0.6]
-    """
-    a, b = np.array(shapes).T[:, :, None]
-    return _highest(a * _LOG_SHARE + b * _LOG_REST, a[:, 0], b[:, 0], _STEP, asked)
-
-
-@lru_cache(maxsize=65_536)
-def largest_share(weights: tuple[float, ...], asked: int) -> float:
-    """How probable it is that the share `asked` is the largest of a Dirichlet distribution of these weights.
-
-    Shares are independent gamma variables over their sum, so the largest share is the largest gamma variable.
-
-    >>> round(largest_share((1.0, 1.0, 1.0, 1.0), 2), 3)
-    0.25
-    """
-    shape = np.array(weights)[:, None]
-    density = shape * _LOG_AMOUNT - np.exp(_LOG_AMOUNT)
-    return _highest(density, shape[:, 0], np.ones(len(weights)), _AMOUNT_STEP, (asked,))[0]
-
-
-def _highest(log_density: Floats, left: Floats, right: Floats, step: float, asked: Sequence[int]) -> tuple[float, ...]:
-    """For log densities (H, G) on a grid that fall off as exp(left t) and exp(-right t) outside of it.
-
-    So far to the left all fall off together, and who is the highest there is as their `left` are to one another.
-    """
-    density = np.exp(log_density - log_density.max(axis=1, keepdims=True))
-    pieces = (density[:, 1:] + density[:, :-1]) * (step / 2)
-    before, after = density[:, 0] / left, density[:, -1] / right
-    total = (pieces.sum(axis=1) + before + after)[:, None]
-    below = np.concatenate([before[:, None], before[:, None] + np.cumsum(pieces, axis=1)], axis=1) / total
-    found = []
-    for i in asked:
-        others = np.delete(below, i, axis=0).prod(axis=0)
-        by_density = step * (density[i] @ others - (density[i, 0] * others[0] + density[i, -1] * others[-1]) / 2)
-        by_mass = (pieces[i] * (others[1:] + others[:-1])).sum() / 2
-        inside = (2 * by_density + by_mass) / 3  # their leading errors are as 1 to -2, and cancel
-        outside = before[i] * others[0] * left[i] / left.sum()
-        outside += after[i] * _highest_beyond(np.delete(1 - below[:, -1], i), np.delete(right, i) / right[i])
-        found.append(float((inside + outside) / total[i, 0]))
-    return tuple(found)
-
-
-def _highest_beyond(there: Floats, steeper: Floats) -> float:
-    """How probable it is that one beyond the right end of the grid is the highest: each of the others is beyond it too
-    with probability `there`, and falls off so many times `steeper`. By Gauss and Laguerre, over how far out it lies.
-    """
-    ahead = there[:, None] * np.exp(-steeper[:, None] * _FAR)
-    return float((1 - ahead).prod(axis=0) @ _WEIGHT)

@@ -2,7 +2,8 @@
 
 For what has no id of the caller's own: jobs, audiences, webhooks. Events are known by their `messageId`, feedback by
 its `id`, and the rest can be done twice without harm, so there the header changes nothing. As in the IETF's draft
-"The Idempotency-Key HTTP Header Field". Only what succeeded is kept, for a day.
+"The Idempotency-Key HTTP Header Field". Only what succeeded is kept, for a day; a secret that is shown once is not, so
+an answer that comes again has `null` in its place.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class _Asked:
             told = [(name.decode(), value.decode()) for name, value in recorded.headers if name.lower() in _HEADERS]
             connection.execute(update(replays).where(*self._mine).values(
                 answered_at=now, status=recorded.status, headers=msgspec.json.encode(told).decode(),
-                body=bytes(recorded.body),
+                body=_without_secret(bytes(recorded.body)),
             ))  # fmt: skip
 
 
@@ -163,6 +164,14 @@ class _Recorded:
             self.body += message.get("body", b"")
             self.whole = not message.get("more_body", False)
         await self._send(message)
+
+
+def _without_secret(body: bytes) -> bytes:
+    """What may lie in a database: secrets may not."""
+    if b'"secret"' not in body:
+        return body
+    told = msgspec.json.decode(body)
+    return msgspec.json.encode({**told, "secret": None}) if "secret" in told else body
 
 
 def _known(request: Request) -> bool:

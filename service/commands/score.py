@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from multiprocessing.util import Finalize
@@ -27,7 +29,7 @@ from service.events import projector
 from service.insights.conclude import moment
 from service.insights.moments import check_past, moment_of
 from service.jobs.runner import bundle_of, members
-from service.jobs.scoring import PART, Combining, Format, Order, Scoring, all_customers, as_lines, score
+from service.jobs.scoring import Combining, Format, Order, Scoring, all_customers, as_lines, score
 from service.live.bundles import Live, LiveBundles
 from service.settings import Settings
 from service.state import State, open_state
@@ -35,6 +37,8 @@ from service.state import State, open_state
 app = typer.Typer()
 
 Lines = tuple[int, list[bytes]]
+AHEAD = 2
+"""Parts that another process is given, so that the next one lies ready when one is done."""
 
 
 @app.command("score")
@@ -53,7 +57,7 @@ def score_command(
         begun, total = time.monotonic(), scoring.total()
         with progress(f"of {total:,} scored") as tell:
             for number in _scored(state, live, scoring, processes):
-                tell(min(total, (number + 1) * PART))
+                tell(min(total, (number + 1) * scoring.order.part))
         combining = Combining(scoring)
         while combining.step():
             pass
@@ -102,19 +106,25 @@ def _lines(state: State, customers: Path | None, audience: str | None, journeys:
 
 
 def _scored(state: State, live: Live, scoring: Scoring, processes: int) -> Iterator[int]:
-    """Score every part that is not there yet; gives their numbers as they are done."""
-    order = scoring.order
-    if processes == 1:
+    """Score every part that is not there yet; gives their numbers as they are done.
+
+    This process works too, for others take seconds to start.
+    """
+    order, context, given = scoring.order, multiprocessing.get_context("spawn"), list[Future[int]]()
+    with ExitStack() as opened:
+        if processes > 1:
+            others = ProcessPoolExecutor(processes - 1, context, _start, (state.settings, scoring))
+            pool = opened.enter_context(others)
         for number, lines in scoring.parts():
+            done = [one for one in given if one.done()]
+            given = [one for one in given if one not in done]
+            yield from (one.result() for one in done)
+            if len(given) < AHEAD * (processes - 1):
+                given.append(pool.submit(_part, (number, lines)))
+                continue
             scoring.keep(number, score(state, live, order, number, lines))
             yield number
-        return
-    context = multiprocessing.get_context("spawn")
-    started = (state.settings, order)
-    with ProcessPoolExecutor(processes, context, _start, started) as pool:
-        for number, insights in pool.map(_part, scoring.parts()):
-            scoring.keep(number, insights)
-            yield number
+        yield from (one.result() for one in given)
 
 
 class _Process:
@@ -122,20 +132,32 @@ class _Process:
 
     state: State
     live: Live
-    order: Order
+    scoring: Scoring
 
 
-def _start(settings: Settings, order: Order) -> None:
+def _start(settings: Settings, scoring: Scoring) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     logs.configure(settings.log_level)
     opened = ExitStack()
     Finalize(None, opened.close, exitpriority=1)  # before the interpreter waits for threads
     _Process.state = opened.enter_context(open_state(settings, system_clock, random_id))
-    _Process.live, _Process.order = bundle_of(_bundles(settings), order), order
+    _Process.live, _Process.scoring = bundle_of(_bundles(settings), scoring.order), scoring
 
 
-def _part(part: Lines) -> tuple[int, list[dict[str, Any]]]:
+def _end_with_parent() -> None:
+    """Nobody else ends us where the parent was killed: what we would put down, another run may be putting down."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _part(part: Lines) -> int:
+    """Score a part and put it down; its rows need not go from one process to another."""
     number, lines = part
-    return number, score(_Process.state, _Process.live, _Process.order, number, lines)
+    scoring = _Process.scoring
+    scoring.keep(number, score(_Process.state, _Process.live, scoring.order, number, lines))
+    return number
 
 
 def _bundles(settings: Settings) -> LiveBundles:

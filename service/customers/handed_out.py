@@ -85,10 +85,10 @@ def remove_within(connection: Connection, found: Sequence[Export], data: Path, n
 def learned_from(connection: Connection, root: Path, found: Sequence[Export], first: Micros) -> list[dict[str, Any]]:
     """Versions of the model that learned from one of these exports, and (`sure` false) those of which nobody can say:
     their data is no export that was recorded, and they went live once the person was known."""
-    recorded = since(connection, 0)
+    recorded, mine = since(connection, 0), {one.export_id for one in found}
     every = {digest for one in recorded for digest in one.digests.values()}
-    before = {digest for one in recorded if one.as_of < first for digest in one.digests.values()}
-    theirs = {digest for one in found for digest in one.digests.values()} - before  # a file of before is without them
+    without = {digest for one in recorded if one.export_id not in mine for digest in one.digests.values()}
+    theirs = {digest for one in found for digest in one.digests.values()} - without  # the same file is without them
     versions = []
     for entry in ledger.history(root):
         data = _data_of(root, entry.digest)

@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
+import numpy as np
 from sqlalchemy import Connection, func, select, text
 
 from models.insight import JourneySummary
-from models.journey.assembly import Feedback, Step, columns, with_customers
+from models.journey.assembly import Feedback
 from models.journey.claims import ids_for
 from models.journey.event import Micros
 from models.journey.journeys import Journeys
-from models.journey.touchpoint import Touchpoint
 from service.customers.words import Said, sort_out
-from service.database import Database
+from service.database import Database, one_of
 from service.events.folded import feedback, identities, touchpoints
 
 TOUCHPOINTS_COUNTED = 20_000
@@ -32,7 +33,7 @@ def resolve(connection: Connection, asked: str) -> str | None:
 
 def living(connection: Connection, customer_ids: Sequence[str]) -> set[str]:
     """Those that at least one id stands for; the others were joined to somebody else."""
-    wanted = select(identities.c.customer_id).where(identities.c.customer_id.in_(customer_ids)).distinct()
+    wanted = select(identities.c.customer_id).where(one_of(identities.c.customer_id, customer_ids)).distinct()
     return set(connection.execute(wanted).scalars())
 
 
@@ -43,20 +44,39 @@ def ids_after(connection: Connection, customer_id: str, limit: int) -> Sequence[
     return connection.execute(following).scalars().all()
 
 
-def journeys_of(connection: Connection, customer_ids: Sequence[str], read: Sequence[str] | None = None) -> Journeys:
+_TOUCHPOINTS = """
+    SELECT asked.key, own.occurred_at, own.known_at, own.amount_minor, own.contact, own.channel, own.action, own.stage
+    FROM json_each(?) AS asked CROSS JOIN touchpoints AS own ON own.customer_id = asked.value
+    ORDER BY asked.key, own.occurred_at, own.known_at, own.message_id"""
+
+
+def journeys_of(connection: Connection, customer_ids: Sequence[str], read: Collection[str] | None = None) -> Journeys:
     """The whole journeys of these customers, in this order; one without touchpoints gets an empty journey.
 
-    So does one that is not among those to `read`, where they are given.
+    So does one that is not among those to `read`, where they are given. Rows become columns without an object each.
     """
-    mine = touchpoints.c.customer_id.in_(customer_ids if read is None else read)
-    steps = [
-        Step(
-            row.customer_id, row.occurred_at, row.known_at, row.message_id,
-            Touchpoint(row.channel, row.action, row.stage, row.amount_minor, contact=row.contact),
-        )
-        for row in connection.execute(select(touchpoints).where(mine))
-    ]  # fmt: skip
-    return with_customers(columns(steps), customer_ids)
+    wanted = [one if read is None or one in read else None for one in customer_ids]
+    cursor = connection.connection.cursor()
+    cursor.execute(_TOUCHPOINTS, (msgspec.json.encode(wanted).decode(),))
+    columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * 8
+    cursor.close()
+    owner, occurred_at, known_at, amount, contact = (np.array(one, dtype=np.int64) for one in columns[:5])
+    numbers: dict[tuple[str, ...], int] = {}
+    kind = np.array([numbers.setdefault(one, len(numbers)) for one in zip(*columns[5:], strict=True)], dtype=np.int64)
+    stages = {f"{channel}.{action}": stage for channel, action, stage in numbers}
+    names = tuple(sorted(stages))
+    code = np.array([names.index(f"{channel}.{action}") for channel, action, _ in numbers], dtype=np.int32)
+    return Journeys(
+        customers=tuple(customer_ids),
+        starts=np.searchsorted(owner, np.arange(len(customer_ids) + 1)),
+        occurred_at=occurred_at,
+        known_at=known_at,
+        code=code[kind],
+        amount_minor=amount,
+        contact=contact.astype(np.bool_),
+        names=names,
+        stages=tuple(stages[name] for name in names),
+    )
 
 
 def extents_of(connection: Connection, customer_ids: Collection[str], as_of: Micros) -> dict[str, JourneySummary]:
@@ -73,7 +93,7 @@ def extents_of(connection: Connection, customer_ids: Collection[str], as_of: Mic
 
 def words_of(connection: Connection, customer_ids: Sequence[str], as_of: Micros | None = None) -> dict[str, list[Said]]:
     """All that each of these customers said, what they changed later too; what was known at `as_of` if it is given."""
-    mine = select(feedback).where(feedback.c.customer_id.in_(customer_ids))
+    mine = select(feedback).where(one_of(feedback.c.customer_id, customer_ids))
     if as_of is not None:
         mine = mine.where(feedback.c.known_at <= as_of, feedback.c.said_at <= as_of)
     found: dict[str, list[Said]] = defaultdict(list)

@@ -5,6 +5,7 @@ Everybody who is signed in may look; a lead may send again what was given up and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,22 +51,49 @@ class Hook:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt as it is shown."""
+
+    at: str
+    said: str
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One delivery as it is shown."""
 
     row: Row[Any]
 
     @property
-    def attempts(self) -> list[dict[str, Any]]:
-        return list(reversed(msgspec.json.decode(self.row.history)))
+    def attempts(self) -> list[Attempt]:
+        """The newest first."""
+        return [Attempt(one["at"][:19].replace("T", " ") + " UTC", answer(one), one["milliseconds"])
+                for one in reversed(msgspec.json.decode(self.row.history))]  # fmt: skip
 
     @property
     def said(self) -> str:
         """What became of it, in a sentence."""
         times = f"{self.row.attempts} attempt" + ("" if self.row.attempts == 1 else "s")
-        if self.row.state == "waiting":
-            return f"next attempt {minute(self.row.due_at)}, after {times}" if self.row.attempts else "not sent yet"
-        return times
+        last = self.attempts[0] if self.row.history != "[]" else None
+        if self.row.state == "withdrawn":
+            return "not sent any more: the customer was erased, or objects"
+        if last is None or (self.row.state == "waiting" and not self.row.attempts):
+            return "not sent yet"
+        if self.row.state == "delivered":
+            return f"arrived {last.at}, {'at once' if self.row.attempts == 1 else 'after ' + times}"
+        if self.row.state == "failed":
+            return f"given up after {times}; the last: {last.said}"
+        return f"{times}, the last: {last.said}; next attempt {minute(self.row.due_at)}"
+
+
+def answer(attempt: Mapping[str, Any]) -> str:
+    """What the receiver said, or why it could not.
+
+    >>> answer({"status": 503, "error": None}), answer({"status": None, "error": "connection refused"})
+    ('answered 503', 'connection refused')
+    """
+    return str(attempt["error"]) if attempt["status"] is None else f"answered {attempt['status']}"
 
 
 def minute(at: Micros) -> str:

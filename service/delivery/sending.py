@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from ssl import SSLContext
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 import httpcore
 
-from service.errors import Invalid
+from service.errors import Conflict, Invalid
 
 MOST_URL = 2_000
 ANSWER_BYTES = 16_384
@@ -25,6 +27,8 @@ _KEPT_SECONDS = 10.0
 """For so long a connection waits for the next delivery."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
+OutcomeKind: TypeAlias = Literal["delivered", "refused", "unreachable"]
+"""Answered with 2xx; answered otherwise; not answered."""
 Resolve: TypeAlias = Callable[[str, int], list[str]]
 """The addresses of a host, as texts. Raises OSError."""
 
@@ -45,6 +49,29 @@ class Outcome:
     @property
     def arrived(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def kind(self) -> OutcomeKind:
+        """Of which kind it is, as it is counted."""
+        if self.status is None:
+            return "unreachable"
+        return "delivered" if self.arrived else "refused"
+
+
+def trusted(ca_file: Path | None) -> SSLContext:
+    """By whom a receiver's certificate may be signed: the public authorities, and those in a PEM file of one's own.
+
+    A certificate must be for the host of the URL, whatever address that resolved to. Raises Conflict.
+    """
+    context = httpcore.default_ssl_context()
+    try:
+        if ca_file is not None:
+            context.load_verify_locations(ca_file)
+    except OSError as error:  # SSLError is one
+        raise Conflict(f"The authorities of webhooks cannot be read: {error.strerror or error}.",
+                       "Let JOURNEY_WEBHOOK_CA_FILE name a file of certificates in PEM.", code="webhook_ca_unreadable",
+                       field="webhook_ca_file", value=str(ca_file)) from None  # fmt: skip
+    return context
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -167,8 +194,14 @@ def _in_words(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, httpcore.ProtocolError):
         return "the answer is no HTTP"
-    cause = error.__cause__ if isinstance(error, httpcore.NetworkError) else error
-    return (str(cause or error) or type(error).__name__)[:200]
+    cause = next(iter(error.args), error) if isinstance(error, httpcore.NetworkError) else error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted: {cause.verify_message.rstrip('.')}"[:200]
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS with it: {(cause.reason or 'it fails').replace('_', ' ').lower()}"[:200]
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()[:200]
+    return (str(cause) or type(error).__name__)[:200]
 
 
 class _Checked(httpcore.NetworkBackend):

@@ -21,7 +21,7 @@ from service.delivery import webhooks
 from service.delivery.changes import kinds_of
 from service.delivery.secrets import print_of, secret_of, signing_key
 from service.delivery.sending import check_url, resolve
-from service.delivery.webhooks import STATES
+from service.delivery.webhooks import MOST_WEBHOOKS, STATES
 from service.errors import Conflict, Forbidden, Invalid, NotFound, Unauthorized, Unavailable
 from service.errors import documented as problems
 from service.insights.moments import moment_of
@@ -32,7 +32,6 @@ from service.state import State, state_of
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 BODY_BYTES = 16_384
-MOST_WEBHOOKS = 20
 MOST_LISTED = 200
 HOUR: Micros = 3_600 * SECOND
 _MAY_FAIL = problems(Unauthorized, Forbidden, NotFound, Conflict, Invalid, Unavailable)

@@ -7,6 +7,7 @@ changes say arrives in their order, whatever was retried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -32,11 +33,12 @@ from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Micros
 from service.database import holds, holds_nothing, metadata, one_of
-from service.outbox.store import Change
+from service.outbox.store import Change, changes
 
 State: TypeAlias = Literal["waiting", "delivered", "failed", "withdrawn"]
 STATES: tuple[State, ...] = ("waiting", "delivered", "failed", "withdrawn")
 """Still to be sent; answered with 2xx; given up after three days; the customer was erased or objects."""
+MOST_WEBHOOKS = 20
 MOST_REMEMBERED = 20
 """Attempts of a delivery that are told."""
 
@@ -87,6 +89,7 @@ deliveries = Table(
 _WAITING = text("state = 'waiting'")
 Index("webhook_deliveries_waiting", deliveries.c.webhook_id, deliveries.c.due_at, deliveries.c.seq,
       sqlite_where=_WAITING)  # fmt: skip
+Index("webhook_deliveries_by_state", deliveries.c.webhook_id, deliveries.c.state, deliveries.c.seq)
 Index("webhook_deliveries_in_order", deliveries.c.webhook_id, deliveries.c.customer_id, deliveries.c.seq,
       sqlite_where=_WAITING)  # fmt: skip
 
@@ -162,20 +165,39 @@ def due(connection: Connection, webhook_id: str, now: Micros, limit: int) -> Seq
     return connection.execute(wanted.order_by(deliveries.c.due_at, deliveries.c.seq).limit(limit)).all()
 
 
-def settle(
-    connection: Connection, webhook_id: str, seq: int, state: State, due_at: Micros, attempt: Mapping[str, Any] | None
-) -> None:
-    """What became of an attempt. Nothing where the delivery is gone by now."""
-    mine = and_(deliveries.c.webhook_id == webhook_id, deliveries.c.seq == seq)
-    row = connection.execute(select(deliveries).where(mine)).first()
-    if row is None:
-        return
-    history = msgspec.json.decode(row.history)
-    if attempt is not None:
-        history = [*history, attempt][-MOST_REMEMBERED:]
-    values = {"state": state, "due_at": due_at, "history": msgspec.json.encode(history).decode(),
-              "attempts": row.attempts + (attempt is not None)}  # fmt: skip
-    connection.execute(update(deliveries).where(mine).values(values))
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of an attempt, and when the next one is due where it waits."""
+
+    webhook_id: str
+    seq: int
+    state: State
+    due_at: Micros
+    attempt: Mapping[str, Any]
+
+
+_SETTLE = f"""
+    UPDATE webhook_deliveries SET state = ?, due_at = ?, attempts = attempts + 1, history = json_insert(
+        CASE WHEN json_array_length(history) >= {MOST_REMEMBERED} THEN json_remove(history, '$[0]') ELSE history END,
+        '$[#]', json(?))
+    WHERE webhook_id = ? AND seq = ?
+"""  # noqa: S608 - a number of ours
+"""By the driver, and without a look at what was there: a backlog is settled some hundred a commit."""
+
+
+def settle(connection: Connection, settled: Sequence[Settled]) -> None:
+    """Write down attempts. Nothing where the delivery is gone by now."""
+    rows = [(one.state, one.due_at, msgspec.json.encode(one.attempt).decode(), one.webhook_id, one.seq)
+            for one in settled]  # fmt: skip
+    if rows:
+        connection.exec_driver_sql(_SETTLE, rows)
+
+
+def withdraw(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """These are not to be sent any more."""
+    for row in rows:
+        mine = and_(deliveries.c.webhook_id == row.webhook_id, deliveries.c.seq == row.seq)
+        connection.execute(update(deliveries).where(mine).values(state="withdrawn"))
 
 
 def listed(
@@ -197,6 +219,29 @@ def counts(connection: Connection) -> dict[str, dict[str, int]]:
     for webhook_id, state, number in connection.execute(select(*by, func.count()).group_by(*by)):
         found.setdefault(webhook_id, {})[state] = number
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is still to be sent to webhooks that are in force: how much, and since when the oldest of it is known."""
+
+    waiting: int
+    oldest_at: Micros | None
+
+
+def backlog(connection: Connection) -> Backlog:
+    """Deliveries that wait, and changes that were not handed out yet."""
+    hooks = in_force(connection)
+    mine = and_(
+        deliveries.c.webhook_id.in_([hook.webhook_id for hook in hooks]), deliveries.c.state == text("'waiting'")
+    )
+    waiting, first = connection.execute(select(func.count(), func.min(deliveries.c.seq)).where(mine)).one()
+    oldest = [connection.execute(select(changes.c.changed_at).where(changes.c.seq == first)).scalar()]
+    for hook in hooks:
+        new = and_(changes.c.seq > hook.position, changes.c.kind.in_(hook.kinds.split()))
+        number, at = connection.execute(select(func.count(), func.min(changes.c.changed_at)).where(new)).one()
+        waiting, oldest = waiting + number, [*oldest, at]
+    return Backlog(waiting, min((at for at in oldest if at is not None), default=None))
 
 
 def again(

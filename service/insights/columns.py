@@ -1,7 +1,8 @@
 """A public insight as one row of a table, its names flattened with dots: `purchase.car_purchase.answer`.
 
 The one schema of every file of insights, Parquet and CSV. Lists are lists in Parquet and one text in CSV, with blanks
-between. Reads no database.
+between. Rows come from answers as they are stored (`table`), or from what was concluded of many, which is in columns
+already (`table_of`). Reads no database.
 """
 
 from __future__ import annotations
@@ -11,10 +12,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
-from models.journey.event import parse_time
+from models.concluded import Concluded
+from models.decided import Decided, NextTouchpoints, Purchases
+from models.insight import JourneySummary, probabilities
+from models.journey.event import format_duration, format_time, parse_time
 
 Json: TypeAlias = Mapping[str, Any]
 
@@ -79,13 +85,98 @@ def write_parquet(sink: Any, definitions: Sequence[str], batches: Iterable[Seque
 
 def table(definitions: Sequence[str], insights: Sequence[Json]) -> pa.Table:
     """Public insights as columns of the schema."""
-    shape, rows = schema(definitions), [row(one) for one in insights]
-    for name in [field.name for field in shape if field.type == _MOMENT]:
-        for one in rows:
-            if one.get(name) is not None:
-                one[name] = parse_time(one[name])
+    shape = schema(definitions)
+    kinds = dict(zip(shape.names, shape.types, strict=True))
+    rows = [_timed(row(one), kinds) for one in insights]
     return pa.Table.from_arrays([pa.array([one.get(field.name) for one in rows], field.type) for field in shape],
                                 schema=shape)  # fmt: skip
+
+
+def table_of(found: Concluded) -> pa.Table:
+    """The same table from what was concluded, without a row being made."""
+    definitions = [str(one.ways[0].about["definition"]) for one in found.purchases if one.ways]
+    model, shape = found.model.to_dict(), schema(definitions)
+    columns = {"customer_id": found.customers, "as_of": _of(found.as_of, _MOMENT)}
+    columns |= {f"model.{name}": [model[name]] * len(found) for name in ("version", "digest")}
+    columns |= _under("journey", _summaries(found.journeys))
+    columns |= _under("next_touchpoint", _answers(found.following, _NEXT))
+    for name, one in zip(definitions, found.purchases, strict=False):
+        columns |= _under(f"purchase.{name}", _answers(one, _PURCHASE))
+    columns |= _under("feeling", _answers(found.feelings, _FEELING))
+    return pa.table([_typed(columns[field.name], field.type) for field in shape], schema=shape)
+
+
+def _summaries(given: Sequence[JourneySummary]) -> dict[str, Any]:
+    prefers = [one.channel_preference or {} for one in given]
+    return {
+        "touchpoints": [one.touchpoints for one in given],
+        "first_at": [one.first_at for one in given],
+        "last_at": [one.last_at for one in given],
+        "stage": [one.stage for one in given],
+        "last_channel": [one.last_channel for one in given],
+        "preferred_channel": [one.preferred_channel for one in given],
+        "channel_preference.basis": [one.get("basis") for one in prefers],
+        "channel_preference.confidence": [one.get("confidence") for one in prefers],
+    }
+
+
+def _answers(given: Decided, kinds: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """What hangs on how an answer is decided is made once for each way; the numbers are there in columns."""
+    ways = [_timed(_flat(one.to_dict()), kinds) for one in given.ways]
+    way = _of(given.way, _WHOLE)
+    columns = {name: _typed([one.get(name) for one in ways], kind).take(way) for name, kind in kinds.items()}
+    return columns | {name: _where(there, value) for name, (there, value) in _numbers(given).items()}
+
+
+def _numbers(given: Decided) -> dict[str, tuple[NDArray[np.bool_], pa.Array]]:
+    """Columns that differ from row to row, each with where it is told."""
+    released, shown = given.released, given.shown
+    if isinstance(given, Purchases):
+        low, high, confidence = given.told()
+        told = {"interval.low": low, "interval.high": high, "confidence": confidence}
+        numbers = {name: (shown, _of(one, _NUMBER)) for name, one in told.items()}
+        return numbers | {"answer": (released, _of(given.answer, _NUMBER))}
+    if not isinstance(given, NextTouchpoints):
+        return {}
+    names, first = pa.array(given.touchpoints, _TEXT), given.order[:, 0]
+    inside = np.take_along_axis(given.inside, given.order, axis=1)
+    ends = [0, *np.cumsum(inside.sum(axis=1)).tolist()]
+    sets = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), names.take(_of(given.order[inside], _WHOLE)))
+    highest = np.take_along_axis(given.chance, first[:, None], axis=1)[:, 0]
+    expected = zip(("p10", "p50", "p90"), given.expected.T.tolist(), strict=True)
+    return {
+        "answer": (released, names.take(_of(first, _WHOLE))),
+        "prediction_set": (shown, sets),
+        "none_within_horizon": (shown, pa.array(probabilities(given.none))),
+        "confidence": (shown, pa.array(probabilities(highest))),
+        **{f"expected_in.{name}": (shown, pa.array(list(map(format_duration, one)), _TEXT)) for name, one in expected},
+    }
+
+
+def _where(there: NDArray[np.bool_], values: pa.Array) -> pa.Array:
+    rows = [row if told else None for row, told in enumerate(there.tolist())]
+    return values if there.all() else values.take(pa.array(rows, _WHOLE))
+
+
+def _typed(values: Any, kind: pa.DataType) -> pa.Array:
+    return values if isinstance(values, pa.Array) else pa.array(values, kind)
+
+
+def _of(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """A column of 64 bits a value, without a copy."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def csv_of(table: pa.Table) -> str:
+    """A table's rows as CSV, without a header."""
+    cells = [_cells(table.column(name)) for name in table.schema.names]
+    return _csv(list(zip(*cells, strict=True)))
+
+
+def _cells(column: pa.ChunkedArray) -> list[Any]:
+    if column.type == _MOMENT:
+        return [None if one is None else format_time(one) for one in column.cast(_WHOLE).to_pylist()]
+    return [_text(one) for one in column.to_pylist()]
 
 
 def csv_lines(definitions: Sequence[str], batches: Iterable[Sequence[Json]]) -> Iterator[str]:
@@ -101,8 +192,20 @@ def definitions_of(insight: Json) -> list[str]:
     return [one["definition"] for one in insight["purchase"]]
 
 
-def _under(above: str, columns: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+def _under(above: str, columns: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{above}.{name}": kind for name, kind in columns.items()}
+
+
+def _flat(given: Json) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    _flatten("", given, flat)
+    return flat
+
+
+def _timed(flat: dict[str, Any], kinds: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """With moments as microseconds."""
+    read = {name: parse_time(flat[name]) for name, kind in kinds.items() if kind == _MOMENT and flat.get(name)}
+    return flat | read
 
 
 def _flatten(above: str, given: Json, flat: dict[str, Any]) -> None:

@@ -98,8 +98,7 @@ def refresh(connection: Connection, customer_id: str, *, state: State, live: Liv
     store.touch(connection, customer_id)
     known = look(connection, state, live, [customer_id], max(at, moment(connection, state)))
     thought = think(known, state, live, anew=False)
-    for insight in thought.insights:
-        write(connection, state, live, known, thought, insight)
+    write(connection, state, live, known, thought, thought.insights)
 
 
 def moment(connection: Connection, state: State) -> Micros:
@@ -120,7 +119,7 @@ def look(
     }
     objecting = consent.objecting(connection, here)
     current = store.current_about(connection, [one.id for found in said.values() for one in found.all])
-    stands = standing(connection, live.model.digest, state.settings.promises)
+    bundle = bundle_of(connection, state, live)
     lifted = [row for row in current.values() if row.customer_id not in objecting]
     return Known(
         as_of=as_of,
@@ -130,14 +129,20 @@ def look(
         said={customer: [one.feedback for one in found.counting] for customer, found in said.items()},
         others={customer: [one.feedback for one in found.others] for customer, found in said.items()},
         current=current,
-        bundle=WatchedBundle(live.bundle or NoBundle(customers.touchpoint_counts(connection)), stands),
-        standing=stands,
+        bundle=bundle,
+        standing=bundle.standing,
         good_until=good_until(connection, live.model.digest),
         objecting=customers.extents_of(connection, objecting, as_of),
         forecasts=last_made(connection, here),
         read_by=load_of(state.settings.promises, store.count_read(connection), 0, 1.0, 1.0).read_by(as_of),
         answered=store.answered_before(connection, [row for row in lifted if store.is_withdrawn(row)]),
     )
+
+
+def bundle_of(connection: Connection, state: State, live: Live) -> WatchedBundle:
+    """What is live, under what stands of its promises."""
+    stands = standing(connection, live.model.digest, state.settings.promises)
+    return WatchedBundle(live.bundle or NoBundle(customers.touchpoint_counts(connection)), stands)
 
 
 def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thought:
@@ -237,26 +242,52 @@ def _keep(connection: Connection, state: State, live: Live, known: Known, though
         if revisions.get(customer) == known.revisions.get(customer):
             store.remove_customer(connection, customer)
             tell_joined(connection, customer, customers.resolve(connection, customer), known.as_of)
-    kept = texts = 0
-    for insight in thought.insights:
-        customer = insight.customer_id
-        same_words = all(_id(current, one) == _id(known.current, one) for one in new_words(known, thought, customer))
-        if revisions.get(customer) == known.revisions[customer] and same_words:
-            texts += write(connection, state, live, known, thought, insight)
-            kept += 1
-    return Work(kept, texts)
+    unchanged = [one for one in thought.insights if _is_as_known(known, thought, one.customer_id, revisions, current)]
+    return Work(len(unchanged), write(connection, state, live, known, thought, unchanged))
 
 
-def write(connection: Connection, state: State, live: Live, known: Known, thought: Thought, insight: Insight) -> int:
-    """Write one customer's new conclusions and insight; says how many conclusions."""
-    customer = insight.customer_id
+def _is_as_known(
+    known: Known, thought: Thought, customer: str, revisions: Mapping[str, int], current: Mapping[str, Row[Any]]
+) -> bool:
+    """Whether nothing became known of this customer, and nothing was concluded, since we looked."""
+    same_words = all(_id(current, one) == _id(known.current, one) for one in new_words(known, thought, customer))
+    return revisions.get(customer) == known.revisions[customer] and same_words
+
+
+def write(
+    connection: Connection, state: State, live: Live, known: Known, thought: Thought, insights: Sequence[Insight]
+) -> int:
+    """Write the new conclusions and insights of some customers; says how many conclusions.
+
+    What every customer has is written in one statement for all.
+    """
+    if not insights:
+        return 0
+    texts = sum(_write_words(connection, state, live, known, thought, one.customer_id) for one in insights)
+    due, policy = state.settings.review_due_hours, state.settings.policy
+    shown = [answer_of(one, due, read_by=known.read_by) for one in insights]
+    hidden = [body_of(one, due, provisional=True, read_by=known.read_by) for one in insights]
+    store.put_insights(connection, list(zip(insights, map(msgspec.json.encode, shown), hidden, strict=True)))
+    tell(connection, shown, state.settings.probability_step, known.as_of, known.objecting)
+    for one in insights:
+        keep(connection, one, policy, known.forecasts, state.settings.forecast_spacing)
+    sets.keep(connection, insights, policy.digest)
+    store.concluded(connection, {one.customer_id: known.revisions[one.customer_id] for one in insights})
+    return texts
+
+
+def _write_words(
+    connection: Connection, state: State, live: Live, known: Known, thought: Thought, customer: str
+) -> int:
+    """Write what was concluded just now of one customer's words, and end what no longer counts; says how many."""
     new = new_words(known, thought, customer)
-    draw = Draw.now(connection, state.settings.promises, live.model)
+    draw = Draw.now(connection, state.settings.promises, live.model) if new else None
     for one in new:
         conclusion, row = thought.feelings[one.feedback_id], known.current.get(one.feedback_id)
         if row is not None:
             tell_superseded(connection, customer, one.feedback_id, store.restored(row), conclusion, known.as_of)
-        conclusion = draw.sampled(connection, customer, one.feedback_id, conclusion, known.as_of)
+        if draw is not None:
+            conclusion = draw.sampled(connection, customer, one.feedback_id, conclusion, known.as_of)
         store.add(connection, state.ids(), customer, one.feedback_id, conclusion, live.model, known.as_of,
                   state.settings.policy.digest)  # fmt: skip
     for one in known.said.get(customer, ()):
@@ -268,15 +299,6 @@ def write(connection: Connection, state: State, live: Live, known: Known, though
             tell_superseded(connection, customer, one.feedback_id, store.restored(row), None, known.as_of)
             store.retire(connection, one.feedback_id, known.as_of)
             forget(connection, one.feedback_id)
-    due = state.settings.review_due_hours
-    shown = answer_of(insight, due, read_by=known.read_by)
-    hidden = body_of(insight, due, provisional=True, read_by=known.read_by)
-    store.put_insight(connection, insight, msgspec.json.encode(shown), hidden)
-    objects = customer in known.objecting
-    tell(connection, shown, state.settings.probability_step, known.as_of, withdrawn=objects)
-    keep(connection, insight, state.settings.policy, known.forecasts, state.settings.forecast_spacing)
-    sets.keep(connection, insight, state.settings.policy.digest)
-    store.concluded(connection, customer, known.revisions[customer])
     return len(new)
 
 

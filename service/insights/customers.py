@@ -1,4 +1,5 @@
-"""GET /v1/customers/{id}/journey and /consent, and PUT of the latter: all that is told of one person, by any id."""
+"""GET /v1/customers/{id}/journey and /consent, PUT of the latter: what is told of one person, by any id; and which
+versions learned from them."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from service.body import documented, read_model
 from service.customers import consent
 from service.customers.consent import IdKind
 from service.customers.identity import find_customer
+from service.customers.learned import learned_from_objector
 from service.customers.timeline import Order, Place
 from service.errors import Forbidden, Invalid, NotFound, Unauthorized, Unavailable, unknown_customer
 from service.errors import documented as problems
@@ -75,6 +77,13 @@ def read_journey(
 def read_consent(customer_id: str, state: _Services, _: _Reader) -> dict[str, Any]:
     """Whether one customer may be profiled, and what was said of it, by which id."""
     return _consent(state, customer_id)
+
+
+@router.get("/{customer_id}/consent/versions", responses=problems(Unauthorized, Forbidden, NotFound, Unavailable))
+def read_versions(customer_id: str, state: _Services, _: _Reader) -> dict[str, Any]:
+    """The versions of the model that learned from somebody who objects, while they were in the data."""
+    customer = find_customer(state, customer_id)
+    return {"customer_id": customer, "versions": learned_from_objector(state, customer)}
 
 
 @router.put(

@@ -17,7 +17,6 @@ from service.errors import Forbidden, Invalid, NotFound, Problem, TooLarge, Unau
 from service.errors import documented as problems
 from service.insights.asked import Id, JourneyIn, PredictionsIn, WordsIn, read
 from service.insights.asking import asking_of
-from service.insights.example import ANALYSED, EXAMPLE, TEXTS
 from service.insights.reading import StoredInsights, current, fields_in, only
 from service.insights.shape import answer_of
 from service.live.bundles import LiveBundles, bundles_of
@@ -48,24 +47,14 @@ class TextsIn(Struct, frozen=True, forbid_unknown_fields=True):
     explain: Annotated[bool, Meta(description="Say which words moved each answer.")] = False
 
 
-def _answered(example: Any) -> dict[int | str, dict[str, Any]]:
-    return {200: {"content": {"application/json": {"example": example}}}, **_FAILS}
-
-
-@router.post(
-    "/insights:query",
-    openapi_extra=documented(QueryIn, {"customer_ids": ["c_1042", "c_9"]}),
-    responses=_answered({"insights": [EXAMPLE], "unknown": ["c_9"]}),
-)
+@router.post("/insights:query", openapi_extra=documented(QueryIn), responses=_FAILS)
 async def query_insights(request: Request, state: Services, bundles: Bundles, key: Reader) -> Response:
     """Insights of up to 1,000 customers, in the order asked; ids behind which nobody is known are told apart."""
     given = read(await read_body(request, BODY_BYTES), QueryIn)
     return await run_in_threadpool(_query, state, bundles, given, "provisional" in key.scopes)
 
 
-@router.post(
-    "/feedback:analyse", openapi_extra=documented(TextsIn, TEXTS), responses=_answered(ANALYSED), tags=["feedback"]
-)
+@router.post("/feedback:analyse", openapi_extra=documented(TextsIn), responses=_FAILS, tags=["feedback"])
 async def analyse_feedback(request: Request, state: Services, key: Reader) -> Response:
     """How up to 256 texts feel, each decided as kept feedback would be; what would wait for a person is withheld.
 

@@ -19,7 +19,6 @@ from models.watched import Standing
 from service.access.keys import Key, require
 from service.errors import Forbidden, Unauthorized, Unavailable
 from service.errors import documented as problems
-from service.insights.example import MODELS
 from service.live.bundles import LiveBundles, bundles_of
 from service.promises import shifts
 from service.promises.store import standing_now
@@ -32,10 +31,7 @@ MOST_TOLD = 20
 """Entries of the ledger, the newest first."""
 
 
-@router.get(
-    "", responses={200: {"content": {"application/json": {"example": MODELS}}},
-                   **problems(Unauthorized, Forbidden, Unavailable)},
-)  # fmt: skip
+@router.get("", responses=problems(Unauthorized, Forbidden, Unavailable))
 def read_models(
     state: Annotated[State, Depends(state_of)],
     bundles: Annotated[LiveBundles, Depends(bundles_of)],

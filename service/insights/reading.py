@@ -6,19 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 from sqlalchemy import Connection
 
+from models.concluded import Concluded
 from models.contradiction import seen_in, with_behaviour
 from models.insight import Conclusion, Insight
 from models.journey.assembly import Feedback
 from models.journey.claims import ids_for
 from models.journey.event import Micros
+from service.customers import store as customers
 from service.customers.consent import objecting
 from service.customers.identity import find_customer
 from service.database import Database
 from service.errors import Invalid, shown, unknown_customer
 from service.insights import store
-from service.insights.conclude import Known, conclude, explained, insights_of, latest_of, look, moment
+from service.insights.conclude import bundle_of, conclude, explained, insights_of, latest_of, look, moment
 from service.insights.moments import check_past
 from service.insights.shape import answer_of
 from service.live.bundles import Live
@@ -91,26 +94,32 @@ def insight_at(state: State, live: Live, customer: str, at: Micros | None, *, ex
     return explained(known, insight)[0] if explain else insight[0]
 
 
-def insights_at(state: State, live: Live, customer_ids: Sequence[str], at: Micros) -> list[Insight]:
-    """Of many customers at once, as `insight_at`; nothing of those who object to being profiled, or are unknown."""
+def concluded_at(state: State, live: Live, customer_ids: Sequence[str], at: Micros) -> Concluded:
+    """Of many customers at once, as `insight_at`, in columns; nothing of those who object to being profiled, or are
+    unknown."""
+    policy = state.settings.policy
     with state.service.read() as connection:
-        known = look(connection, state, live, customer_ids, at)
-        said = [latest_of(known.said.get(customer, ()), at) for customer in known.journeys.customers]
-        feelings = [None if one is None else _stood(connection, known, one, at) for one in said]
-    new = [(row, one) for row, one in enumerate(said) if one is not None and feelings[row] is None]
-    found = known.bundle.conclude_feedback([one for _, one in new], state.settings.policy)
-    for (row, one), feeling in zip(new, found, strict=True):
-        feelings[row] = with_behaviour(feeling, one.said_at, seen_in(known.journeys, row, at))
-    insights = insights_of(known, feelings, state, live)
-    return [one for one in insights if one.customer_id not in known.objecting]
+        there = customers.living(connection, customer_ids) - objecting(connection, customer_ids)
+        here = [one for one in dict.fromkeys(customer_ids) if one in there]
+        journeys, bundle = customers.journeys_of(connection, here), bundle_of(connection, state, live)
+        said = customers.feedback_of(connection, here, at, state.settings.repeat_window)
+        latest = [latest_of(said.get(one, ()), at) for one in here]
+        feelings = _stood(connection, [one for one in latest if one is not None], at)
+    found = [None if one is None else feelings.get(one.feedback_id) for one in latest]
+    new = [(row, one) for row, one in enumerate(latest) if one is not None and found[row] is None]
+    for (row, one), feeling in zip(new, bundle.conclude_feedback([one for _, one in new], policy), strict=True):
+        found[row] = with_behaviour(feeling, one.said_at, seen_in(journeys, row, at))
+    return bundle.concluded(journeys, np.full(len(here), at, dtype=np.int64), found, live.model, policy)
 
 
-def _stood(connection: Connection, known: Known, one: Feedback, at: Micros) -> Conclusion | None:
-    """What stood about these words at that moment; None where nothing was concluded yet."""
-    row = known.current.get(one.feedback_id)
-    if row is not None and row.concluded_at <= at:
-        return store.restored(row)
-    return store.concluded_at(connection, one.feedback_id, at)
+def _stood(connection: Connection, said: Sequence[Feedback], at: Micros) -> dict[str, Conclusion]:
+    """What stood about these words at that moment, by feedback; nothing where nothing was concluded yet."""
+    current = store.current_about(connection, [one.feedback_id for one in said])
+    found = {id: store.restored(row) for id, row in current.items() if row.concluded_at <= at}
+    for one in said:
+        if one.feedback_id not in found and (stood := store.concluded_at(connection, one.feedback_id, at)):
+            found[one.feedback_id] = stood
+    return found
 
 
 def fields_in(given: str | None) -> Sequence[str] | None:

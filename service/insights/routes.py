@@ -14,8 +14,9 @@ from starlette.responses import Response
 from service.access.keys import Key, require
 from service.body import documented
 from service.customers.identity import find_customer
+from service.errors import Forbidden, Invalid, NotFound, TooLarge, Unauthorized, Unavailable
+from service.errors import documented as problems
 from service.insights.asked import PredictionsIn
-from service.insights.example import INSIGHT, PREDICTIONS
 from service.insights.moments import moment_of
 from service.insights.quick import predictions
 from service.insights.reading import current, fields_in, insight_at, only
@@ -26,6 +27,18 @@ from service.state import State, state_of
 
 router = APIRouter(prefix="/v1", tags=["insights"])
 
+_NOT_UPLIFT = (
+    "A likelihood in `purchase` is not uplift: it says who will, not whom a message would move, and `why` says what "
+    "moved the answer, not what would move the customer."
+)
+_INSIGHT = {
+    200: {"description": f"What we conclude about this customer, here with `explain=true`. {_NOT_UPLIFT}"},
+    **problems(Unauthorized, Forbidden, NotFound, Invalid, Unavailable),
+}
+_PREDICTIONS = {
+    200: {"description": f"An insight for each journey, in order. {_NOT_UPLIFT}"},
+    **problems(Unauthorized, Forbidden, TooLarge, Invalid, Unavailable),
+}
 Services = Annotated[State, Depends(state_of)]
 Bundles = Annotated[LiveBundles, Depends(bundles_of)]
 Reader = Annotated[Key, Depends(require("read", "provisional"))]
@@ -34,7 +47,7 @@ AsOf = Annotated[str | None, Query(description="Another moment, ISO 8601: what c
 Fields = Annotated[str | None, Query(description="Parts of the insight, with commas between; missing: all.")]
 
 
-@router.get("/customers/{customer_id}/insight", responses=INSIGHT)
+@router.get("/customers/{customer_id}/insight", responses=_INSIGHT)
 def read_insight(
     customer_id: str, request: Request, state: Services, bundles: Bundles, key: Reader, as_of: AsOf = None,
     explain: Explain = False, fields: Fields = None,
@@ -56,7 +69,7 @@ def read_insight(
     return conditional(body, request.headers.get("if-none-match"))
 
 
-@router.post("/predictions", openapi_extra=documented(PredictionsIn), responses=PREDICTIONS)
+@router.post("/predictions", openapi_extra=documented(PredictionsIn), responses=_PREDICTIONS)
 async def predict_journeys(request: Request, state: Services, key: Reader) -> Response:
     """Insights about up to 1,000 journeys in the body. Nothing is stored and no case is opened."""
     return await predictions(request, state, key)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    bindparam,
     delete,
     func,
     select,
@@ -34,7 +35,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from models.insight import Conclusion, Insight, ModelVersion
 from models.journey.event import Micros
-from service.database import Database, holds, metadata
+from service.database import Database, holds, metadata, one_of
 from service.events.folded import customers
 from service.insights.told import tell_superseded
 from service.insights.waiting import beside, is_read
@@ -92,6 +93,12 @@ insights = Table(
     **holds(exported="the customer's row", erased="the customer's row is deleted"),
 )
 """`body` and `provisional_body` are the answer's bytes, ready to be sent."""
+_new = insert(insights)
+_PUT = _new.on_conflict_do_update(
+    index_elements=["customer_id"], set_={one.name: one for one in _new.excluded if one.name != "customer_id"}
+)
+_CONCLUDED = update(customers).where(customers.c.customer_id == bindparam("who"))
+_CONCLUDED = _CONCLUDED.values(concluded_revision=bindparam("at"))
 
 
 def get_conclusion(connection: Connection, conclusion_id: str) -> Row[Any] | None:
@@ -131,12 +138,9 @@ def count_settled(connection: Connection) -> dict[tuple[str, str], int]:
 
 def current_about(connection: Connection, subjects: Sequence[str]) -> dict[str, Row[Any]]:
     """The current conclusion about each of these feedbacks, by feedback id."""
-    found: dict[str, Row[Any]] = {}
-    for first in range(0, len(subjects), SUBJECTS_PER_QUERY):
-        some = conclusions.c.subject.in_(subjects[first : first + SUBJECTS_PER_QUERY])
-        rows = connection.execute(select(conclusions).where(some, conclusions.c.superseded_at.is_(None)))
-        found |= {row.subject: row for row in rows}
-    return found
+    about = one_of(conclusions.c.subject, subjects)
+    rows = connection.execute(select(conclusions).where(about, conclusions.c.superseded_at.is_(None)))
+    return {row.subject: row for row in rows}
 
 
 def concluded_at(connection: Connection, subject: str, as_of: Micros) -> Conclusion | None:
@@ -272,14 +276,11 @@ def newest_body(connection: Connection) -> bytes | None:
     return connection.execute(select(insights.c.body).order_by(insights.c.version.desc()).limit(1)).scalar()
 
 
-def put_insight(connection: Connection, insight: Insight, body: bytes, provisional_body: bytes) -> None:
-    """Write a customer's newest insight over the one before."""
-    row: dict[str, Any] = {
-        "as_of": insight.as_of, "body": body, "provisional_body": provisional_body,
-        "version": insight.model.version, "digest": insight.model.digest,
-    }  # fmt: skip
-    new = insert(insights).values(customer_id=insight.customer_id, **row)
-    connection.execute(new.on_conflict_do_update(index_elements=["customer_id"], set_=row))
+def put_insights(connection: Connection, found: Sequence[tuple[Insight, bytes, bytes]]) -> None:
+    """Write customers' newest insights over the ones before: each with its bytes, public and provisional."""
+    rows = [{"customer_id": one.customer_id, "as_of": one.as_of, "body": body, "provisional_body": provisional,
+             "version": one.model.version, "digest": one.model.digest} for one, body, provisional in found]  # fmt: skip
+    connection.execute(_PUT, rows)
 
 
 def remove_customer(connection: Connection, customer_id: str) -> None:
@@ -333,10 +334,9 @@ def touch_all(connection: Connection) -> None:
     connection.execute(update(customers).values(revision=customers.c.revision + 1))
 
 
-def concluded(connection: Connection, customer_id: str, revision: int) -> None:
-    """The insight now says all that was known at `revision`."""
-    mine = customers.c.customer_id == customer_id
-    connection.execute(update(customers).where(mine).values(concluded_revision=revision))
+def concluded(connection: Connection, revisions: Mapping[str, int]) -> None:
+    """The insights of these customers now say all that was known at these revisions."""
+    connection.execute(_CONCLUDED, [{"who": customer, "at": revision} for customer, revision in revisions.items()])
 
 
 def conclusion_rows(database: Database, as_of: Micros, batch: int = 5_000) -> Iterator[Mapping[str, Any]]:

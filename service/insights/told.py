@@ -7,18 +7,18 @@ a key without `provisional` sees it: while a person has yet to look, nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, Connection, String, Table, Text, delete
+from sqlalchemy import Column, Connection, String, Table, Text, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from models.insight import Conclusion
 from models.journey.event import Micros, format_time
-from service.database import holds, metadata
+from service.database import holds, metadata, one_of
 from service.outbox import audiences
-from service.outbox.store import add, forget_customer
+from service.outbox.store import Kind, add, add_all, forget_customer
 
 told = Table(
     "insights_told",
@@ -29,8 +29,8 @@ told = Table(
 )
 """Of each customer what tools were last told, as `visible` has it."""
 
-_LAST = "SELECT body FROM insights_told WHERE customer_id = ?"
-"""By the driver: it is asked of each insight that is written."""
+_new = insert(told)
+_TELL = _new.on_conflict_do_update(index_elements=["customer_id"], set_={"body": _new.excluded.body})
 _OF_JOURNEY = ("stage", "preferred_channel")
 _OF_CONCLUSION = ("feedback_id", "definition", "decision", "decided_by", "flags", "answer")
 Seen = dict[str, Any]
@@ -57,25 +57,35 @@ def changed(before: Seen | None, now: Seen, step: float) -> list[str]:
     return [name for name in dict.fromkeys([*here, *then]) if _differs(then.get(name), here.get(name), step)]
 
 
-def tell(connection: Connection, insight: Mapping[str, Any], step: float, at: Micros, *, withdrawn: bool) -> None:
-    """Write down what of this public insight is news, and who comes into an audience by it or leaves one.
+def tell(
+    connection: Connection, insights: Sequence[Mapping[str, Any]], step: float, at: Micros, withdrawn: Container[str]
+) -> None:
+    """Write down what of these public insights, of a customer each, is news, and who comes into an audience or leaves.
 
-    In the transaction that writes the insight. `withdrawn`: the customer objects to being profiled; what was still to
+    In the transaction that writes the insights. `withdrawn`: customers who object to being profiled; what was still to
     be told of them is told no more, and they are in no audience.
     """
-    customer = insight["customer_id"]
-    row = connection.exec_driver_sql(_LAST, (customer,)).scalar()
-    now = visible(insight)
-    differing = changed(msgspec.json.decode(row) if row is not None else None, now, step)
-    if differing:
-        if withdrawn:
+    last = _last_told(connection, [one["customer_id"] for one in insights])
+    news, bodies = list[tuple[Kind, str, dict[str, Any]]](), list[dict[str, str]]()
+    for insight in insights:
+        customer, now = insight["customer_id"], visible(insight)
+        if not (differing := changed(last.get(customer), now, step)):
+            continue
+        if customer in withdrawn:
             forget_customer(connection, customer)
-        body = msgspec.json.encode(now).decode()
-        new = insert(told).values(customer_id=customer, body=body)
-        connection.execute(new.on_conflict_do_update(index_elements=["customer_id"], set_={"body": body}))
+        bodies.append({"customer_id": customer, "body": msgspec.json.encode(now).decode()})
         about = {"customer_id": customer, "as_of": insight["as_of"], "version": insight["model"]["version"]}
-        add(connection, "insight.changed", customer, {**about, "changed": differing, **now}, at)
-    audiences.place(connection, customer, None if withdrawn else insight, at)
+        news.append(("insight.changed", customer, {**about, "changed": differing, **now}))
+    if bodies:
+        connection.execute(_TELL, bodies)
+    add_all(connection, news, at)
+    audiences.place(connection, {one["customer_id"]: None if one["customer_id"] in withdrawn else one
+                                 for one in insights}, at)  # fmt: skip
+
+
+def _last_told(connection: Connection, customers: Sequence[str]) -> dict[str, Seen]:
+    mine = select(told).where(one_of(told.c.customer_id, customers))
+    return {row.customer_id: msgspec.json.decode(row.body) for row in connection.execute(mine)}
 
 
 def tell_joined(connection: Connection, customer: str, into: str | None, at: Micros) -> None:
@@ -83,7 +93,7 @@ def tell_joined(connection: Connection, customer: str, into: str | None, at: Mic
     if connection.execute(delete(told).where(told.c.customer_id == customer)).rowcount:
         body = {"customer_id": customer, "as_of": format_time(at), "changed": ["customer_id"], "joined_to": into}
         add(connection, "insight.changed", customer, body, at)
-    audiences.place(connection, customer, None, at)
+    audiences.place(connection, {customer: None}, at)
 
 
 def tell_superseded(

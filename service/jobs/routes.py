@@ -33,7 +33,6 @@ from service.insights.asked import Id, JourneyIn, read
 from service.insights.conclude import moment
 from service.insights.predictions import Predictions
 from service.jobs import store
-from service.jobs.example import JOB
 from service.jobs.runner import folder_of, hand_out
 from service.jobs.scoring import Format, Given, Order, Scoring, as_lines
 from service.live.bundles import LiveBundles, bundles_of
@@ -66,11 +65,7 @@ class JobIn(Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[Format, Meta(description="Of the result.")] = "parquet"
 
 
-@router.post(
-    "", status_code=201, openapi_extra=documented(JobIn, {"customers": "all", "format": "parquet"}),
-    responses={201: {"content": {"application/json": {"example": JOB}}},
-               **problems(*_FAILS, Conflict, TooLarge)},
-)  # fmt: skip
+@router.post("", status_code=201, openapi_extra=documented(JobIn), responses=problems(*_FAILS, Conflict, TooLarge))
 async def create_job(request: Request, state: Services, bundles: Bundles, key: Reader) -> Response:
     """Score many customers in the background; GET /v1/jobs/{job_id} tells how far it is."""
     given = read(await read_body(request, BODY_BYTES), JobIn)
@@ -81,10 +76,8 @@ async def create_job(request: Request, state: Services, bundles: Bundles, key: R
     "/journeys", status_code=201,
     openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {
         "schema": {"type": "string", "format": "binary"},
-        "example": '{"events": [{"event": "Product Viewed", "timestamp": "2026-01-05T10:00:00Z"}]}',
     }}}},
-    responses={201: {"content": {"application/json": {"example": JOB}}},
-               **problems(*_FAILS, Conflict, TooLarge)},
+    responses=problems(*_FAILS, Conflict, TooLarge),
 )  # fmt: skip
 async def create_job_of_journeys(
     request: Request, state: Services, bundles: Bundles, key: Reader, format: Format = "parquet"
@@ -107,7 +100,7 @@ def list_jobs(
     return as_json({"jobs": [store.told(row) for row in rows], "next_cursor": more})
 
 
-@router.get("/{job_id}", responses={200: {"content": {"application/json": {"example": JOB}}}, **problems(*_FAILS)})
+@router.get("/{job_id}", responses=problems(*_FAILS))
 def read_job(job_id: str, state: Services, _: Reader) -> Response:
     """Where a job stands."""
     return as_json(store.told(_known(state, job_id)))

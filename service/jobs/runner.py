@@ -23,7 +23,7 @@ from models.journey.event import DAY, SECOND, Micros
 from service.customers import handed_out
 from service.errors import Problem
 from service.jobs import store
-from service.jobs.scoring import PART, Combining, Order, Scoring, all_customers, as_lines, score
+from service.jobs.scoring import Combining, Order, Scoring, all_customers, as_lines, score
 from service.live.bundles import Live, LiveBundles
 from service.outbox import audiences
 from service.outbox import store as outbox
@@ -107,7 +107,7 @@ class Runner:
         if following is not None:
             number, lines = following
             work.scoring.keep(number, score(self.state, work.live, work.scoring.order, number, lines))
-            self._change(job_id, done=number * PART + len(lines))
+            self._change(job_id, done=number * work.scoring.order.part + len(lines))
             return
         if work.combining is None:
             work.combining = Combining(work.scoring)

@@ -1,10 +1,10 @@
 """Scoring: insights of many customers, or of journeys that were sent along, as a file; in parts that can be cut off
 anywhere.
 
-    FOLDER/order.json        what to score, as of when, by which bundle
-    FOLDER/given.ndjson      the ids of the customers, or the journeys, one a line in their order
-    FOLDER/parts/000012.json insights of lines 12 * PART to 13 * PART; appears whole or not at all
-    FOLDER/result.parquet    all parts in their order, flattened: insights/columns.py has the schema
+    FOLDER/order.json         what to score, as of when, by which bundle
+    FOLDER/given.ndjson       the ids of the customers, or the journeys, one a line in their order
+    FOLDER/parts/000012.arrow insights of lines 12 * part to 13 * part as a table; appears whole or not at all
+    FOLDER/result.parquet     all parts in their order: insights/columns.py has the schema
 
 The order fixes moment and bundle, so whoever goes on after a kill comes to the same bytes. Nobody is in it who objects
 to being profiled. Knows neither jobs nor HTTP.
@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import msgspec
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet
 
 from models.journey.event import Micros
@@ -29,12 +30,12 @@ from service.errors import Problem
 from service.insights import columns
 from service.insights.asked import JourneyIn, PredictionsIn, read
 from service.insights.predictions import Predictions
-from service.insights.reading import insights_at
+from service.insights.reading import concluded_at
 from service.insights.shape import answer_of
 from service.live.bundles import Live
 from service.state import State
 
-PART = 128
+PART = 512
 """Customers or journeys of a part: some tens of milliseconds without new words, while the worker does nothing else."""
 PARTS_AT_ONCE = 8
 """Parts that make a row group of the result."""
@@ -45,13 +46,14 @@ Given = Literal["customers", "journeys"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to score. `version` and `digest` name the bundle; digest None: there was none."""
+    """What to score. `version` and `digest` name the bundle; digest None: there was none. `part`: lines of a part."""
 
     given: Given
     as_of: Micros
     format: Format
     version: int
     digest: str | None
+    part: int = field(default_factory=lambda: PART)
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class Scoring:
     def parts(self) -> Iterator[tuple[int, list[bytes]]]:
         """Each part that is not there yet: its number and its lines."""
         with (self.folder / "given.ndjson").open("rb") as file:
-            number = 0
-            while lines := list(islice(file, PART)):
+            number, size = 0, self.order.part
+            while lines := list(islice(file, size)):
                 if not self.part(number).exists():
                     yield number, lines
                 number += 1
@@ -98,18 +100,18 @@ class Scoring:
             return sum(1 for _ in file)
 
     def part(self, number: int) -> Path:
-        return self.folder / "parts" / f"{number:06d}.json"
+        return self.folder / "parts" / f"{number:06d}.arrow"
 
-    def keep(self, number: int, insights: Sequence[dict[str, Any]]) -> None:
+    def keep(self, number: int, found: pa.Table) -> None:
         """Put down a part, on the disk before it has its name."""
-        with written(self.part(number)) as file:
-            file.write(msgspec.json.encode(insights))
+        with written(self.part(number)) as file, pa.ipc.new_file(file, found.schema) as parts:
+            parts.write_table(found)
 
-    def groups(self) -> Iterator[list[dict[str, Any]]]:
-        """The insights of all parts, some parts at a time."""
-        numbers = iter(sorted((self.folder / "parts").glob("*.json")))
-        while some := list(islice(numbers, PARTS_AT_ONCE)):
-            yield [one for path in some for one in msgspec.json.decode(path.read_bytes())]
+    def groups(self) -> Iterator[pa.Table]:
+        """The rows of all parts, some parts at a time; parts in which there is nobody are left out."""
+        tables = (table for path in sorted((self.folder / "parts").glob("*.arrow")) if (table := _read(path)).num_rows)
+        while some := list(islice(tables, PARTS_AT_ONCE)):
+            yield pa.concat_tables(some).combine_chunks()
 
     def clean(self) -> None:
         """What only the way to the result needed goes: of a finished job only the result is kept."""
@@ -137,22 +139,27 @@ class written:  # noqa: N801 - reads as what it does
             self._partial.unlink(missing_ok=True)
 
 
-def score(state: State, live: Live, order: Order, number: int, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    """The public insights of the lines of part `number`; nobody's who is unknown or objects. Raises Problem for a wrong
-    journey."""
+def _read(path: Path) -> pa.Table:
+    with pa.ipc.open_file(path.read_bytes()) as parts:
+        return parts.read_all()
+
+
+def score(state: State, live: Live, order: Order, number: int, lines: Sequence[bytes]) -> pa.Table:
+    """The insights of the lines of part `number` as a table; nobody's who is unknown or objects. Raises Problem for a
+    wrong journey."""
     if order.given == "customers":
         ids = [str(msgspec.json.decode(line)) for line in lines]
-        due = state.settings.review_due_hours
-        return [answer_of(one, due) for one in insights_at(state, live, ids, order.as_of)]
+        return columns.table_of(concluded_at(state, live, ids, order.as_of))
     journeys = [read(line, JourneyIn) for line in lines]
     given = PredictionsIn([
         one if one.customer_id else msgspec.structs.replace(one, customer_id=f"journey-{place}")
-        for place, one in enumerate(journeys, number * PART)
+        for place, one in enumerate(journeys, number * order.part)
     ])  # fmt: skip
     (found,) = Predictions(state).predict_at(live, given, order.as_of)
     if isinstance(found, Problem):
         raise found
-    return [answer_of(one, None) for one in found]
+    told = [answer_of(one, None) for one in found]
+    return columns.table(columns.definitions_of(told[0]), told)
 
 
 def all_customers(state: State, batch: int = 5_000) -> Iterator[str]:
@@ -177,15 +184,15 @@ class Combining:
 
     def __init__(self, scoring: Scoring) -> None:
         self._order, self._groups = scoring.order, scoring.groups()
-        first = next((group[0] for group in scoring.groups() if group), None)
-        self._definitions = definitions = [] if first is None else columns.definitions_of(first)
+        first = next(scoring.groups(), None)
+        shape = columns.schema([]) if first is None else first.schema
         self._written = written(scoring.result)
         self._file = self._written.__enter__()
         self.rows = 0
         if self._order.format == "csv":
-            self._file.write(next(columns.csv_lines(definitions, ())).encode())
+            self._file.write(columns.csv_of(pa.table({name: [name] for name in shape.names})).encode())
         else:
-            self._parquet = pa.parquet.ParquetWriter(self._file, columns.schema(definitions), compression="zstd")
+            self._parquet = pa.parquet.ParquetWriter(self._file, shape, compression="zstd")
 
     def step(self) -> bool:
         """The next group; False when all are there, and the result with them."""
@@ -194,12 +201,10 @@ class Combining:
             self.close()
             return False
         if self._order.format == "csv":
-            lines = columns.csv_lines(self._definitions, [group])
-            next(lines)
-            self._file.writelines(line.encode() for line in lines)
+            self._file.write(columns.csv_of(group).encode())
         else:
-            self._parquet.write_table(columns.table(self._definitions, group))
-        self.rows += len(group)
+            self._parquet.write_table(group)
+        self.rows += group.num_rows
         return True
 
     def close(self, error: BaseException | None = None) -> None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Micros, parse_time
-from service.database import holds, holds_nothing, metadata
+from service.database import holds, holds_nothing, metadata, one_of
 from service.outbox import store
 from service.outbox.conditions import restored
 from service.outbox.store import Kind
@@ -57,23 +57,21 @@ members = Table(
 )
 
 
-_MINE = "SELECT audience_id FROM audience_members WHERE customer_id = ?"
-"""By the driver: it is asked of each insight that is written."""
-
 Moves = Sequence[tuple[Row[Any], str, Mapping[str, Any] | None, bool]]
 """An audience, a customer, their public insight or None for nobody any more, and whether they are in it so far."""
 
 
-def place(connection: Connection, customer_id: str, insight: Mapping[str, Any] | None, now: Micros) -> None:
-    """Bring the memberships of one customer up to what their insight says: the public one, or None for nobody any more.
-
-    In the caller's writing transaction.
+def place(connection: Connection, insights: Mapping[str, Mapping[str, Any] | None], now: Micros) -> None:
+    """Bring the memberships of these customers up to what their insights say: the public one, or None for nobody any
+    more. In the caller's writing transaction.
     """
     asked = every(connection)
     if asked:
-        mine = connection.exec_driver_sql(_MINE, (customer_id,))
-        before = {audience_id for (audience_id,) in mine}
-        move(connection, [(one, customer_id, insight, one.audience_id in before) for one in asked], now)
+        mine = select(members.c.audience_id, members.c.customer_id).where(one_of(members.c.customer_id, list(insights)))
+        before = {tuple(row) for row in connection.execute(mine)}
+        moves = [(one, customer, insight, (one.audience_id, customer) in before)
+                 for customer, insight in insights.items() for one in asked]  # fmt: skip
+        move(connection, moves, now)
 
 
 def move(connection: Connection, asked: Moves, now: Micros) -> None:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from models.journey.event import Micros, format_time
-from service.database import holds, holds_nothing, metadata
+from service.database import holds, holds_nothing, metadata, one_of
 from service.errors import Conflict, Invalid
 
 Kind = Literal[
@@ -168,7 +168,7 @@ def first_since(connection: Connection, moment: Micros) -> int:
 
 def get(connection: Connection, seqs: Sequence[int]) -> dict[int, Change]:
     """These changes by number, as far as they are still there."""
-    found = connection.execute(select(changes).where(changes.c.seq.in_(seqs)))
+    found = connection.execute(select(changes).where(one_of(changes.c.seq, seqs)))
     return {row.seq: change_of(row) for row in found}
 
 

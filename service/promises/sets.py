@@ -60,21 +60,27 @@ sets = Table(
     **holds("all rows of the customer", "all rows of the customer are deleted", json_columns=("touchpoints",)),
 )
 """`missed` says whether the set failed to hold `came`; both are null where nothing came within the horizon."""
+_KEEP = insert(sets).on_conflict_do_nothing()
 
 
-def keep(connection: Connection, insight: Insight, policy_digest: str) -> None:
-    """Keep the set of an insight that is being written, if it is the first of this customer and bundle."""
+def keep(connection: Connection, insights: Sequence[Insight], policy_digest: str) -> None:
+    """Keep the sets of insights that are being written, each if it is the first of this customer and bundle."""
+    rows = [row for one in insights if (row := _row(one, policy_digest)) is not None]
+    if rows:
+        connection.execute(_KEEP, rows)
+
+
+def _row(insight: Insight, policy_digest: str) -> dict[str, Any] | None:
     told = insight.next_touchpoint
     if insight.model.digest is None or told.decision is not Decision.AUTO or told.promise is None:
-        return
+        return None
     horizon = parse_duration(str(told.about["horizon"])) * SECOND
-    row = {
+    return {
         "customer_id": insight.customer_id, "digest": insight.model.digest, "version": insight.model.version,
         "policy_digest": policy_digest, "group_name": told.promise.group, "made_at": insight.as_of,
         "due_at": insight.as_of + horizon,
         "touchpoints": msgspec.json.encode(told.details["prediction_set"]).decode(),
     }  # fmt: skip
-    connection.execute(insert(sets).values(row).on_conflict_do_nothing())
 
 
 def check_some(state: State) -> int:

@@ -20,7 +20,7 @@ from service.state import State, state_of
 router = APIRouter(prefix="/v1", tags=["models"])
 
 BODY_BYTES = 16_384
-_Reader = Annotated[Key, Depends(require("read", "review", "admin"))]
+_Reader = Annotated[Key, Depends(require("read", "provisional", "review", "admin"))]
 _Admin = Annotated[Key, Depends(require("admin"))]
 _State = Annotated[State, Depends(state_of)]
 _Bundles = Annotated[LiveBundles, Depends(bundles_of)]

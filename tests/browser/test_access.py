@@ -14,6 +14,7 @@ from playwright.sync_api import Page
 
 from service.forecasts import checking
 from tests.browser.conftest import OpenSite, Site
+from tests.browser.deliveries import some_deliveries
 from tests.browser.test_pictures import a_dealer, a_team, purchases
 from tests.service.reviews.fakes import serve
 
@@ -116,6 +117,14 @@ def pages(site: Site) -> Iterator[str]:
     checking.measure(site.company.state)
     page.goto(f"{url}/reviews/forecasts")
     yield "forecasts"
+    some_deliveries(site)
+    page.goto(f"{url}/reviews/deliveries")
+    yield "deliveries"
+    page.goto(f"{url}/reviews/deliveries?webhook=mail&which=failed")
+    page.locator("summary", has_text="Attempts").first.click()
+    yield "deliveries, what failed"
+    page.goto(f"{url}/reviews/deliveries?webhook=old")
+    yield "deliveries, one off"
     page.goto(f"{url}/reviews/case")
     yield "no case"
 

@@ -64,7 +64,7 @@ def next_touchpoints(
         np.tile([[0.25, 0.05, 0.7]], (many, 1)), np.full(many, 0.08), np.tile([[72_000.0, 183_600, 777_600]], (many, 1))
     )
     seen = journeys_of({f"c{i}": [("web.visit", k) for k in range(length)] for i, length in enumerate(lengths)})
-    return conclude_next_touchpoints(prediction, NAMES, seen, 30 * 86_400, measured or measured_next(n), POLICY)
+    return conclude_next_touchpoints(prediction, NAMES, seen, 30 * 86_400, measured or measured_next(n), POLICY).rows()
 
 
 def test_a_next_touchpoint_is_released_with_its_set_and_its_waiting_time() -> None:
@@ -137,7 +137,7 @@ def purchase(
     band = binomial_band(np.linspace(0, 1, n), np.arange(n) % 4 == 0)
     measured = MeasuredPurchase(Uncalibrated(), band)
     counts = np.array([length], dtype=np.int64)
-    (conclusion,) = conclude_purchases(np.array([raw]), BUY, 0.2, counts, measured, [feeling])
+    (conclusion,) = conclude_purchases(np.array([raw]), BUY, 0.2, counts, measured, [feeling]).rows()
     return conclusion
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.exc import OperationalError
 
 import service.__main__
-from service.database import Database, Turns, log_metadata, metadata
+from service.database import Database, Turns, known_revisions, log_metadata, metadata, newest_revision
 
 TABLES_ARE_DECLARED_BY = service.__main__
 
@@ -22,6 +22,11 @@ def test_migrations_lead_to_the_declared_tables(tmp_path: Path, name: str, decla
     with database.read() as connection:
         assert compare_metadata(MigrationContext.configure(connection), declared) == []
     database.close()
+
+
+def test_the_names_of_migrations_tell_the_newest_schema() -> None:
+    for name in ("log", "service"):
+        assert newest_revision(name) == known_revisions(name)[-1]
 
 
 def test_opening_again_changes_nothing(tmp_path: Path) -> None:

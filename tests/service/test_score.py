@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from service.__main__ import app
 from service.commands import score
-from service.jobs.scoring import PART
 from service.jobs.scoring import score as scored
 from tests.service.fakes import House, load_fake, track
 
@@ -22,7 +21,8 @@ AS_OF = "2026-11-21T12:00:00Z"
 @pytest.fixture
 def asked(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     """A house with many customers, which commands find, and whose bundle they can load."""
-    for first in range(0, PART + 20, 50):
+    monkeypatch.setattr("service.jobs.scoring.PART", 128)
+    for first in range(0, 150, 50):
         house.batch(*(track("Test Drive Booked", f"c{first + n:04d}") for n in range(50)))
     house.worker.run_until_idle()
     monkeypatch.setenv("JOURNEY_DATA_DIR", str(house.settings.data_dir))

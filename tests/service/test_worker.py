@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -74,7 +75,7 @@ def test_while_a_backlog_is_folded_concluding_has_a_turn_every_few_seconds(
 ) -> None:
     with open_house(tmp_path_factory.mktemp("small"), fold_batch=5) as small:
         small.batch(*(track("Product Viewed", customer=f"c{n}") for n in range(30)))
-        ticks = iter([0.0, 0.0, 0.0, 1.0, CATCH_UP_SECONDS, CATCH_UP_SECONDS, CATCH_UP_SECONDS])
+        ticks = iter([0.0, 0.0, 1.0, CATCH_UP_SECONDS, CATCH_UP_SECONDS])
         worker = Worker(small.state, small.bundles, "the test", monotonic=lambda: next(ticks))
         rounds = [worker.run_once() for _ in range(3)]
 
@@ -91,10 +92,17 @@ def test_micro_batches_shrink_while_they_take_long_and_grow_again(house: House) 
         now += each
         return now
 
-    worker = Worker(house.state, house.bundles, "the test", monotonic=slow)
+    worker = Worker(house.state, house.bundles, "the test", worked=slow)
     assert [worker.run_once().customers for _ in range(5)] == [8, 4, 2, 1, 1]
     each = 0.01
     assert [worker.run_once().customers for _ in range(4)] == [1, 2, 4, 8]
+
+
+def test_micro_batches_do_not_shrink_because_the_machine_keeps_us_waiting(house: House) -> None:
+    house.batch(*(track("Product Viewed", customer=f"c{n}") for n in range(60)))
+    waited, worked = count(0, 10), count(0)
+    worker = Worker(house.state, house.bundles, "the test", lambda: float(next(waited)), lambda: next(worked) / 100)
+    assert [worker.run_once().customers for _ in range(3)] == [8, 16, 32]
 
 
 def test_what_becomes_known_while_it_is_concluded_is_concluded_again(

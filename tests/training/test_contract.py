@@ -165,9 +165,25 @@ def test_less_than_the_champion_had_and_nothing_newer_are_found(journeys: Journe
     assert told == ["120 customers, where the champion learned from 1000",
                     f"{len(journeys.code)} touchpoints, where the champion learned from 1000000"]  # fmt: skip
     (finding,) = of_freshness(journeys, before, POLICY, NOW)
+    assert finding.severity == "stop"
+    assert "days older" in finding.told
+    (finding,) = of_freshness(journeys, before, replace(POLICY, behind_days=0.0), NOW)
     assert finding.severity == "warn"
     old = of_freshness(journeys, None, replace(POLICY, stale_days=30.0), NOW)
     assert "days old" in next(old).told
+
+
+def test_a_touchpoint_that_is_gone_though_the_rest_is_there_is_named(journeys: Journeys) -> None:
+    counts = dict(zip(journeys.names, np.bincount(journeys.code).tolist(), strict=True))
+    often = max(counts, key=lambda name: counts[name])
+    before = {"touchpoint_counts": {**counts, "fax.sent": 400, "telex.sent": 40}}
+    (finding,) = of_volume(data_of(journeys), before, POLICY)
+    assert finding.stops
+    assert finding.told == "of 1 touchpoints that the champion knows too few are there: fax.sent 0 after 400"
+    assert finding.rows == [{"touchpoint": "fax.sent", "before": 400, "now": 0}]
+    renamed = replace(journeys, names=tuple("web.other" if name == often else name for name in journeys.names))
+    (finding,) = of_volume(data_of(renamed), {"touchpoint_counts": counts}, replace(POLICY, least_cases=1))
+    assert f"{often} 0 after {counts[often]}" in finding.told  # other rules call it otherwise
 
 
 def test_a_feature_that_alone_knows_the_answer_is_found(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from models.bundle import load_bundle
 from models.insight import Conclusion, Decision, flags
+from models.journey.event import DAY
 from models.journey.touchpoint import Catalogue
 from models.ledger import bundle_folder, current, history
 from service.live.bundles import LiveBundles
@@ -25,8 +26,7 @@ from tests.trained import NOW, Trained
 from tests.training.variants import measured, variant, without
 from training.__main__ import app
 from training.data import TrainingData, load
-from training.gate.cases import Cases, over
-from training.gate.compare import compared
+from training.gate.cases import all_cases
 from training.gate.evidence import Evidence
 from training.gate.judge import Judgement, judge
 from training.gate.replay import Replayed, _flags, _released
@@ -75,6 +75,7 @@ def test_a_twin_of_the_champion_may_go_live_and_every_check_is_told(
         ("bundle", "latency"), ("feeling", "behaviour"), ("feeling", "review load"),
         ("next touchpoint", "log-loss"), ("next touchpoint", "Brier"), ("next touchpoint", "ECE"),
         ("next touchpoint", "segments"), ("next touchpoint", "coverage"), ("next touchpoint", "promise"),
+        ("next touchpoint", "names"), ("bundle", "meaning"), ("bundle", "recency"),
         ("purchase: web_visit", "log-loss"), ("purchase: web_visit", "promise"),
     } <= told  # fmt: skip
 
@@ -128,37 +129,35 @@ def test_a_champion_that_cannot_be_loaded_is_told_and_stands_in_nobodys_way(
     assert any(one.name == "champion" and "damaged" in one.told for one in found.checks)
 
 
-# -- comparing ---------------------------------------------------------------------------------------------------------
+def test_a_touchpoint_that_only_the_challenger_has_heard_of_is_counted_and_not_compared(
+    trained: Trained, root: Path, recent: TrainingData
+) -> None:
+    assert recent.assembled is not None
+    champion = load_bundle(bundle_folder(root, variant(trained.report.folder, root, "before")))
+    assert champion.next_touchpoint is not None
+    names = champion.next_touchpoint.vocabulary.touchpoints
+    journeys = recent.assembled.journeys
+    new = replace(journeys, names=tuple("fax.sent" if name == names[0] else name for name in journeys.names))
+    rng = np.random.default_rng(0)
+    found = next(all_cases(champion, champion, replace(recent, assembled=replace(recent.assembled, journeys=new)),
+                           LENIENT, rng))  # fmt: skip
+    assert found.named is not None
+    assert found.sets is not None
+    assert found.named.cases == len(found.sets.challenger) > len(found.label)
+    assert (found.named.champion_alone, found.named.challenger_alone) == (0, 0)
+    assert np.isfinite(np.log(found.champion[np.arange(len(found.label)), found.label])).all()
 
 
-def _cases(ours: float, n: int = 400, part: str = "web") -> Cases:
-    """Outcomes of one in two; the champion says .5, the challenger is off by `ours` in one channel."""
-    rng = np.random.default_rng(1)
-    label = rng.integers(0, 2, n)
-    channel = np.where(np.arange(n) % 4 == 0, part, "email")
-    champion = np.where(label == 1, 0.6, 0.4)
-    challenger = np.where(channel == part, np.clip(champion + np.where(label == 1, -ours, ours), 0.01, 0.99), champion)
-    return Cases("purchase: x", champion, challenger, label, np.arange(n), {"channel": channel})
-
-
-def test_one_channel_left_behind_is_enough_to_refuse() -> None:
-    policy = replace(LENIENT, worse_nats=10.0, worse_brier=10.0)
-    found = {one.name: one for one in compared(_cases(0.3), policy, np.random.default_rng(0))}
-    assert found["segments"].outcome == "failed"
-    assert found["segments"].told.startswith("channel web +")
-    small = {one.name: one for one in compared(_cases(0.3, 120), policy, np.random.default_rng(0))}
-    assert small["segments"].outcome == "passed"  # 30 cases decide nothing
-
-
-def test_too_few_cases_decide_nothing() -> None:
-    found = list(compared(_cases(0.3, 60), LENIENT, np.random.default_rng(0)))
-    assert [(one.name, one.outcome) for one in found] == [("log-loss", "not_asked")]
-
-
-def test_what_a_bundle_never_heard_of_gets_what_is_left() -> None:
-    told = over(("a", "b", "c", "d"), ("b", "a"), np.array([[0.25, 0.75]]), 0.01)
-    assert told[0].tolist() == pytest.approx([0.7425, 0.2475, 0.005, 0.005])
-    assert over(("a", "b"), ("a", "b"), np.array([[0.25, 0.75]]), 0.01).tolist() == [[0.25, 0.75]]
+def test_an_export_that_ends_before_learning_did_is_no_judge(
+    trained: Trained, root: Path, recent: TrainingData
+) -> None:
+    assert recent.assembled is not None
+    journeys = recent.assembled.journeys
+    earlier = journeys.seen_at(np.full(len(journeys), int(journeys.occurred_at.max()) - 90 * DAY))
+    old = replace(recent, assembled=replace(recent.assembled, journeys=earlier))
+    found = _judged(root, variant(trained.report.folder, root, "next"), old)
+    assert ("bundle", "recency") in _failed(found)
+    assert "export again" in found.why
 
 
 # -- the replay --------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,11 @@ def test_the_diary_holds_settings_digests_figures_and_pictures(trained: Trained)
     assert tags["data.events.sha256"] == check_manifest(trained.report.folder)["learned_from"]["data"]["events"]
     assert (tags["bundle"], tags["published"], tags["why"]) == (trained.report.digest, "False", trained.report.why)
     assert diary.data.metrics["feeling.log_loss"] == trained.report.figures["feeling"]["log_loss"]
+    assert (tags["mlflow.user"], diary.data.params["seed"]) == ("tester", str(trained.config.seed))
+    assert (tags["code.version"], len(tags["code.sha256"])) == (version("journey-insight"), 64)
     kept = trained.config.out / "artifacts" / trained.report.run_id / "artifacts"
+    environment = json.loads((kept / "environment.json").read_text())
+    assert {f"{name}=={version(name)}" for name in ("numpy", "torch", "scikit-learn")} <= set(environment["packages"])
     assert json.loads((kept / "config.json").read_text()) == trained.config.to_dict()
     assert json.loads((kept / "figures.json").read_text()) == trained.report.figures
     pictures = {path.name for path in (kept / "plots").iterdir()}

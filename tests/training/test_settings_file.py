@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import typing
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +17,7 @@ from models.journey.target import Target
 from training.config import ConfigError, TrainConfig
 from training.settings_file import dotted_names, read_settings
 
+ROOT = Path(__file__).parents[2]
 TOML = """
 seed = 3
 horizon_seconds = 86400
@@ -58,6 +66,38 @@ def test_every_field_can_be_set_by_its_name() -> None:
         told = value if isinstance(value, int | float | str | bool) else None
         if told is not None:
             assert read_settings(None, [], {name: told}) == config, name
+
+
+def _records(record: Any) -> Iterator[Any]:
+    """TrainConfig and every group of settings in it."""
+    yield record
+    for hint in typing.get_type_hints(record).values():
+        if is_dataclass(hint) and hint is not Target:
+            yield from _records(hint)
+
+
+@pytest.mark.parametrize("record", list(_records(TrainConfig)), ids=lambda record: record.__name__)
+def test_every_setting_is_documented_and_read(record: Any) -> None:
+    told = set(re.findall(r"\w+", record.__doc__))
+    names = {one.name for one in fields(record)}
+    assert names - told == set(), "said what it is in the docstring of its record"
+    assert names - _read_somewhere() == set(), "read by something beside its own check"
+
+
+@cache
+def _read_somewhere() -> frozenset[str]:
+    """Every name that some code of training or models reads as an attribute, outside of the checks of records."""
+    found = set[str]()
+    for path in (*ROOT.glob("training/**/*.py"), *ROOT.glob("models/**/*.py")):
+        trees: list[ast.AST] = [ast.parse(path.read_text("utf-8"))]
+        while trees:
+            node = trees.pop()
+            if isinstance(node, ast.FunctionDef) and node.name == "__post_init__":
+                continue
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                found.add(node.attr)
+            trees += ast.iter_child_nodes(node)
+    return frozenset(found)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,44 @@ def test_what_was_answered_comes_back_with_the_randomness_after_it(tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+def _stopped(out: Path) -> Path:
+    """The folder of a run that had answered one question when it was stopped."""
+    with suppress(KeyboardInterrupt), open_run(out, {}, resume=None, fresh=False) as run:
+        run.keep("feeling", {"loss": 1.0}, np.random.default_rng(1))
+        raise KeyboardInterrupt
+    (site,) = (out / unfinished.FOLDER).iterdir()
+    return site
+
+
+def test_a_run_killed_after_its_bundle_was_stored_begins_anew_and_not_with_answers_without_files(
+    tmp_path: Path,
+) -> None:
+    site = _stopped(tmp_path)
+    (site / "bundle").rename(tmp_path / "stored")  # as publishing does
+    with open_run(tmp_path, {}, resume=None, fresh=False) as run:
+        assert not run.resumed
+        assert run.answered("feeling", np.random.default_rng(1)) is None
+        assert [*run.bundle.iterdir(), *run.checkpoints.iterdir(), *run.plots.iterdir()] == []
+
+
+def test_what_lies_there_of_another_run_or_without_a_word_counts_as_nothing(tmp_path: Path) -> None:
+    for told in ('{"another": "run"}', None):
+        site = _stopped(tmp_path)
+        (site / "run.json").unlink() if told is None else (site / "run.json").write_text(told)
+        with open_run(tmp_path, {}, resume=None, fresh=False) as run:
+            assert not run.resumed
+            assert run.answered("feeling", np.random.default_rng(1)) is None
+
+
+def test_what_was_half_written_when_its_process_was_killed_is_no_part_of_the_bundle(tmp_path: Path) -> None:
+    site = _stopped(tmp_path)
+    (site / "bundle" / ".feedback-x1y2").mkdir()
+    (site / "bundle" / ".feedback-x1y2" / "feedback.onnx").write_bytes(b"half of it")
+    with open_run(tmp_path, {}, resume=None, fresh=False) as run:
+        assert run.resumed
+        assert list(run.bundle.rglob("*")) == []
+
+
 def test_afresh_forgets_what_was_done(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     with suppress(KeyboardInterrupt), open_run(tmp_path, {}, resume=None, fresh=False) as run:

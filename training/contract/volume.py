@@ -1,4 +1,4 @@
-"""How much there is, and how new: against what the champion learned from, and against the log's own usual days."""
+"""How much there is of what, and how new: against what the champion learned from, and the log's own usual days."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from models.journey.event import DAY, Micros, format_time, parse_time
 from models.journey.journeys import Journeys
 from models.journey.target import Target
-from training.contract.finding import Finding, rows_of
+from training.contract.finding import MOST_ROWS, Finding, rows_of
 from training.contract.schema import touchpoints_frame
 from training.data import TrainingData
 from training.policies import ContractPolicy
@@ -36,12 +36,42 @@ def of_volume(data: TrainingData, before: Mapping[str, Any] | None, policy: Cont
             told = f"{count} {name}, where the champion learned from {had}"
             fix = "Look what the export lost; set contract.least_of_before_share where it is meant to be so."
             yield Finding("volume", "stop", told, fix)
+    yield from _of_names({} if journeys is None else journeys_counts(journeys), before, policy)
+
+
+def _of_names(counts: Mapping[str, int], before: Mapping[str, Any], policy: ContractPolicy) -> Iterator[Finding]:
+    """Touchpoints that are gone though the rest is there: a source that is missing, or rules that call it otherwise."""
+    had: Mapping[str, int] = before.get("touchpoint_counts") or {}
+    gone = sorted(
+        (name for name, many in had.items()
+         if many >= policy.least_cases and counts.get(name, 0) < policy.least_of_before_share * many),
+        key=lambda name: counts.get(name, 0) - had[name],
+    )  # fmt: skip
+    if gone:
+        told = ", ".join(f"{name} {counts.get(name, 0)} after {had[name]}" for name in gone[:MOST_ROWS])
+        rows = [{"touchpoint": name, "before": had[name], "now": counts.get(name, 0)} for name in gone[:MOST_ROWS]]
+        fix = (
+            "Look for a source that is missing and at the catalogue; set contract.least_of_before_share where it is "
+            "meant to be so."
+        )
+        yield Finding(
+            "volume", "stop", f"of {len(gone)} touchpoints that the champion knows too few are there: {told}", fix, rows
+        )
+
+
+def journeys_counts(journeys: Journeys) -> dict[str, int]:
+    """How often each touchpoint came."""
+    counts = np.bincount(journeys.code, minlength=len(journeys.names)).tolist()
+    return dict(zip(journeys.names, counts, strict=True))
 
 
 def of_freshness(
     journeys: Journeys, before: Mapping[str, Any] | None, policy: ContractPolicy, now: Micros
 ) -> Iterator[Finding]:
-    """The newest event: too old, or no newer than what the champion knows."""
+    """The newest event: too old, older than what the champion knows, or no newer.
+
+    An older export is no fair judge either: of its latest cases the champion has learned some.
+    """
     newest = int(journeys.occurred_at.max())
     age_days = (now - newest) / DAY
     if policy.stale_days and age_days > policy.stale_days:
@@ -49,9 +79,16 @@ def of_freshness(
             f"the newest touchpoint is {age_days:.0f} days old ({format_time(newest)}); at most {policy.stale_days:g}"
         )
         yield Finding("freshness", "stop", told, "Export again; set contract.stale_days where it is meant to be so.")
-    if before is not None and before.get("last_at") and newest <= parse_time(before["last_at"]):
-        told = f"nothing is newer than what the champion learned from ({before['last_at']})"
-        yield Finding("freshness", "warn", told, "Export what came since.")
+    known = newest_of(before)
+    if known is not None and newest <= known:
+        behind_days = (known - newest) / DAY
+        older = bool(policy.behind_days) and behind_days > policy.behind_days
+        told = f"nothing is newer than what the champion learned from ({format_time(known)})"
+        told += f"; the newest touchpoint is {behind_days:.0f} days older" if older else ""
+        fix = (
+            "Export again; set contract.behind_days where it is meant to be so." if older else "Export what came since."
+        )
+        yield Finding("freshness", "stop" if older else "warn", told, fix)
 
 
 def of_days(journeys: Journeys, policy: ContractPolicy) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jinja2
 import numpy as np
@@ -18,7 +18,7 @@ from models.ledger import LedgerError, LiveEntry, bundle_folder, current
 from training.checkpoint import write_whole
 from training.config import TrainConfig
 from training.data import TrainingData
-from training.drift.shift import Shift, told_apart
+from training.drift.shift import Kind, Shift, told_apart
 from training.drift.windows import Windows, of_forecasts, of_journeys, of_verdicts, of_words, windows
 from training.policies import DriftPolicy
 
@@ -50,6 +50,7 @@ class DriftReport:
             "advised": self.advised,
             "reasons": list(self.reasons),
             "compared": len(self.shifts),
+            "kinds": {kind: sum(one.kind == kind for one in self.shifts) for kind in get_args(Kind)},
             "shifts": [one.to_dict() for one in self.shifts],
         }
 
@@ -101,6 +102,8 @@ def _reasons(shifts: Sequence[Shift], last: str | None, policy: DriftPolicy, now
 
 def write_page(path: Path, report: DriftReport) -> None:
     """The report as one page that needs no other file."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, environment.from_string(TEMPLATE.read_text("utf-8")).render(**report.to_dict()).encode())

@@ -48,8 +48,9 @@ def of_numbers(kind: Kind, name: str, samples: Iterable[NDArray[Any]]) -> Shift:
     """
     before, now = samples
     distance, p_value = kolmogorov_smirnov(before.astype(np.float64), now.astype(np.float64))
+    middle = f"median {np.median(before):.3g} before, {np.median(now):.3g} now"
     means = f"mean {before.mean():.3g} before, {now.mean():.3g} now"
-    return Shift(kind, name, distance, p_value, len(before), len(now), means)
+    return Shift(kind, name, distance, p_value, len(before), len(now), f"{middle}; {means}")
 
 
 def of_names(kind: Kind, name: str, samples: Iterable[Sequence[str]]) -> Shift:

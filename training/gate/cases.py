@@ -34,7 +34,7 @@ class Cases:
     """n cases of one question: what each bundle says, (n, K) or (n,), and what came, `label` (n,).
 
     `customer` (n,) is who each is about, `segments` the parts in which nobody may lose: {"channel": (n,) names, …};
-    `covered` (n,) says of the challenger's sets whether they held what came.
+    `named` says which of all recent cases are among these n, `sets` whether the sets held what came.
     """
 
     question: str
@@ -43,7 +43,25 @@ class Cases:
     label: Ints
     customer: Ints
     segments: Mapping[str, Names]
-    covered: NDArray[np.bool_] | None = None
+    named: Named | None = None
+    sets: Sets | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """How many recent cases there are, and of how many each alone has a name for what came."""
+
+    cases: int
+    champion_alone: int
+    challenger_alone: int
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Of all recent cases (m,): whether the set that each would serve held what came."""
+
+    champion: NDArray[np.bool_]
+    challenger: NDArray[np.bool_]
 
 
 def all_cases(
@@ -53,7 +71,7 @@ def all_cases(
     journeys = data.assembled.journeys if data.assembled else None
     if journeys is not None and len(journeys.code):
         if champion.next_touchpoint and challenger.next_touchpoint:
-            yield _steps(champion, challenger, journeys, policy, rng)
+            yield _steps(champion, challenger, journeys, rng)
         for name, target in challenger.targets.items():
             if name in champion.purchase and name in challenger.purchase and champion.targets.get(name) == target:
                 found = _moments(champion, challenger, journeys, target, rng)
@@ -63,17 +81,22 @@ def all_cases(
         yield _texts(champion, challenger, data.feedback, policy)
 
 
-def _steps(
-    champion: LoadedBundle, challenger: LoadedBundle, journeys: Journeys, policy: GatePolicy, rng: np.random.Generator
-) -> Cases:
+def _steps(champion: LoadedBundle, challenger: LoadedBundle, journeys: Journeys, rng: np.random.Generator) -> Cases:
+    """Of what both have a name for: what one has never heard of it gives no chance at all, and whatever was put in the
+    place of that would decide the comparison. What one alone can name is counted instead.
+    """
     everything = Spoken(Vocabulary.of(journeys))
     asked = ask_steps(journeys, everything, latest_touchpoints(journeys), rng)
     names = everything.vocabulary.touchpoints
-    theirs, ours = (
-        _following(one, asked.seen, asked.as_of, names, policy.unheard_share) for one in (champion, challenger)
-    )
-    covered = _covered(challenger, asked.seen, asked.as_of, [names[code] for code in asked.label])
-    return Cases("next touchpoint", theirs, ours, asked.label, asked.customer, _parts(asked.seen), covered)
+    came = [names[code] for code in asked.label]
+    theirs, ours = (_following(one, asked.seen, asked.as_of, came) for one in (champion, challenger))
+    rows = np.flatnonzero(theirs.knows & ours.knows)
+    named = Named(len(came), int((theirs.knows & ~ours.knows).sum()), int((ours.knows & ~theirs.knows).sum()))
+    parts = {kind: part[rows] for kind, part in _parts(asked.seen).items()}
+    return Cases(
+        "next touchpoint", over(names, theirs.words, theirs.chance[rows]), over(names, ours.words, ours.chance[rows]),
+        asked.label[rows], asked.customer[rows], parts, named, Sets(theirs.covered, ours.covered),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -83,41 +106,45 @@ class Spoken:
     vocabulary: Vocabulary
 
 
-def _following(bundle: LoadedBundle, seen: Journeys, as_of: Ints, names: tuple[str, ...], unheard: float) -> Floats:
-    """(n, K) over all names; what a bundle never heard of shares `unheard`."""
+@dataclass(frozen=True)
+class _Following:
+    """What a bundle says comes next, (n, M) over its `words`; (n,) whether it has a word for what came, and whether its
+    set held it.
+    """
+
+    words: tuple[str, ...]
+    chance: Floats
+    knows: NDArray[np.bool_]
+    covered: NDArray[np.bool_]
+
+
+def _following(bundle: LoadedBundle, seen: Journeys, as_of: Ints, came: list[str]) -> _Following:
+    """As it would be served."""
     predictor, measured = bundle.next_touchpoint, bundle.measured.next_touchpoint
     assert predictor is not None
+    words = predictor.vocabulary.touchpoints
+    column = {name: number for number, name in enumerate(words)}
+    knows = np.array([name in column for name in came], dtype=np.bool_)
     chance = predictor.predict(seen, as_of).distribution
+    covered = np.ones(len(came), dtype=np.bool_)
     if measured is not None:
         chance = measured.chance(chance, seen.lengths)
-    return over(names, predictor.vocabulary.touchpoints, chance, unheard)
+        inside = measured.sets_of(chance, seen, ReleasePolicy().coverage)
+        covered = knows & inside[np.arange(len(came)), [column.get(name, 0) for name in came]]
+    return _Following(words, chance, knows, covered)
 
 
-def over(names: tuple[str, ...], known: tuple[str, ...], chance: Floats, unheard: float) -> Floats:
-    """A distribution (n, M) over `known` as one over `names`; those that are not known share `unheard`.
+def over(names: tuple[str, ...], known: tuple[str, ...], chance: Floats) -> Floats:
+    """A distribution (n, M) over `known` as one over `names`; what is not known has no chance.
 
-    >>> over(("a", "b", "c"), ("a", "b"), np.array([[0.5, 0.5]]), 0.1).tolist()
-    [[0.45, 0.45, 0.1]]
+    >>> over(("a", "b", "c"), ("b", "a"), np.array([[0.3, 0.7]])).tolist()
+    [[0.7, 0.3, 0.0]]
     """
     column = {name: number for number, name in enumerate(known)}
     here = [(place, column[name]) for place, name in enumerate(names) if name in column]
     told = np.zeros((len(chance), len(names)))
     told[:, [place for place, _ in here]] = chance[:, [own for _, own in here]]
-    missing = [place for place, name in enumerate(names) if name not in column]
-    told *= (1.0 - unheard if missing else 1.0) / np.maximum(told.sum(axis=1, keepdims=True), 1e-12)
-    told[:, missing] = unheard / max(1, len(missing))
-    return told
-
-
-def _covered(bundle: LoadedBundle, seen: Journeys, as_of: Ints, came: list[str]) -> NDArray[np.bool_] | None:
-    """(n,) whether the set that would be served held what came; what was never heard of is in no set."""
-    predictor, measured = bundle.next_touchpoint, bundle.measured.next_touchpoint
-    if predictor is None or measured is None:
-        return None
-    chance = measured.chance(predictor.predict(seen, as_of).distribution, seen.lengths)
-    inside = measured.sets_of(chance, seen, ReleasePolicy().coverage)
-    column = {name: number for number, name in enumerate(predictor.vocabulary.touchpoints)}
-    return np.array([name in column and inside[row, column[name]] for row, name in enumerate(came)], dtype=np.bool_)
+    return np.asarray(told / np.maximum(told.sum(axis=1, keepdims=True), 1e-12), dtype=np.float64)
 
 
 def _moments(

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 
 from models.bundle import BundleError, LoadedBundle, load_bundle
+from models.journey.event import DAY, format_time, parse_time
+from models.journey.journeys import Journeys
 from models.ledger import LiveEntry, bundle_folder, current
 from models.predictors.feedback import POLARITIES
 from training.gate.baselines import gate
@@ -80,6 +82,7 @@ def judge(root: Path, digest: str, evidence: Evidence, policy: GatePolicy, rng: 
     except BundleError as error:  # it could not be served either
         checks.append(not_asked("bundle", "champion", f"cannot stand beside it: {error}"))
     assembled = evidence.data.assembled
+    checks.append(_recent(champion, challenger, assembled.journeys if assembled else None, policy))
     checks += of_bundles(champion, challenger, folder, assembled.journeys if assembled else None, policy)
     checks.append(_golden(champion, challenger, evidence.golden, policy))
     cases: list[Cases] = []
@@ -95,6 +98,22 @@ def judge(root: Path, digest: str, evidence: Evidence, policy: GatePolicy, rng: 
 def _baselines(challenger: LoadedBundle) -> Check:
     passed, why = gate(challenger.manifest["figures"])
     return judged("bundle", "baselines", passed, why)
+
+
+def _recent(
+    champion: LoadedBundle | None, challenger: LoadedBundle, journeys: Journeys | None, policy: GatePolicy
+) -> Check:
+    """Data that ends before either stopped learning holds cases that it has learned, and would flatter it."""
+    told = [one.manifest["learned_from"].get("last_at") for one in (champion, challenger) if one is not None]
+    known = max((parse_time(one) for one in told if one), default=None)
+    if journeys is None or not len(journeys.code) or known is None:
+        return not_asked("bundle", "recency", "no touchpoints to be recent")
+    newest = int(journeys.occurred_at.max())
+    behind_days = max(0.0, (known - newest) / DAY)
+    passed = not policy.behind_days or behind_days <= policy.behind_days
+    said = f"judged on touchpoints up to {format_time(newest)[:16]}; learned from up to {format_time(known)[:16]}"
+    fix = "" if passed else f"; at most {policy.behind_days:g} days behind: export again"
+    return judged("bundle", "recency", passed, said + fix, behind_days=round(behind_days, 3))
 
 
 def _golden(

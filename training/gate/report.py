@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import shutil
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,15 @@ def _kept(place: Path, partial: Path, judgement: Judgement, now: Micros, by: str
 
 def page(told: dict[str, Any], drawn: dict[str, str]) -> str:
     """The page of a judgement, which needs no other file: `drawn` holds pictures as PNG in base64, by title."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    return environment.from_string(TEMPLATE.read_text("utf-8")).render(**told, pictures=drawn)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for one in told["checks"]:
+        groups.setdefault(one["about"], []).append(one)
+    counts = Counter(one["outcome"] for one in told["checks"])
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    return template.render(**told, pictures=drawn, groups=groups, counts=counts)
 
 
 def pictures(judgement: Judgement) -> dict[str, str]:
@@ -71,31 +79,36 @@ def pictures(judgement: Judgement) -> dict[str, str]:
     drawn = {}
     differing = [one for one in judgement.checks if one.name == "log-loss" and "difference" in one.figures]
     if differing:
-        drawn["Log-loss, challenger less champion (left of zero is better)"] = _differences(
-            [one.about for one in differing], [one.figures["difference"] for one in differing]
+        drawn["Log-loss, challenger less champion: left of zero is better"] = _differences(
+            [f"{one.about} ({one.figures['n']})" for one in differing],
+            [one.figures["difference"] | {"worse": one.outcome == "failed"} for one in differing],
+            judgement.policy.worse_nats,
         )
     for check in judgement.checks:
         if check.name == "segments":
             parts = sorted((one for one in check.figures["segments"] if one["decides"]), key=lambda one: one["mean"])
             if parts:
-                title = f"{check.about}: by channel and stage"
-                drawn[title] = _differences([f"{one['segment']} {one['name']}" for one in parts], parts)
+                names = [f"{one['segment']} {one['name']} ({one['n']})" for one in parts]
+                title = f"{check.about}: log-loss by channel and stage"
+                drawn[title] = _differences(names, parts, judgement.policy.segment_worse_nats)
     return drawn | {f"{one.question}: said and seen": _reliability(one) for one in judgement.cases if len(one.label)}
 
 
-def _differences(names: list[str], found: list[Any]) -> str:
-    """A mean with its interval for each name."""
-    figure = Figure(figsize=(6.4, 0.42 * len(names) + 1.1), layout="constrained")
+def _differences(names: list[str], found: list[Any], margin: float) -> str:
+    """A mean with its interval for each name; red what refuses. Dotted: how much worse is allowed."""
+    figure = Figure(figsize=(6.4, 0.3 * len(names) + 1.2), layout="constrained")
     axes = figure.subplots()
     for row, one in enumerate(reversed(found)):
         low, high = one["interval"]
-        axes.plot([low, high], [row, row], color=_LOST if low > 0 else _CHALLENGER, linewidth=2)
-        axes.plot(one["mean"], row, "o", color=_LOST if low > 0 else _CHALLENGER)
+        colour = _LOST if one["worse"] else _CHALLENGER
+        axes.plot([low, high], [row, row], color=colour, linewidth=2)
+        axes.plot(one["mean"], row, "o", color=colour)
     axes.axvline(0, color=_CHAMPION, linewidth=1)
+    axes.axvline(margin, color=_LOST, linewidth=1, linestyle=":")
     axes.set_yticks(range(len(names)), list(reversed(names)))
-    axes.set_xlabel("nats, with the 95 % interval")
+    axes.set_xlabel("nats, with the 95 % interval; dotted: allowed at most")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(y=0.2)
+    axes.margins(y=0.5 / max(1, len(names)))
     return _png(figure)
 
 

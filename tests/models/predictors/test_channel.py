@@ -20,9 +20,8 @@ from models.predictors.channel import (
     ChannelPredictor,
     ChannelPreference,
     Segment,
-    highest_rate,
-    largest_share,
 )
+from models.predictors.highest import highest_rate, largest_share
 from models.predictors.predictor import PredictorError
 
 EVERYBODYS = Segment(

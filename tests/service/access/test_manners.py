@@ -130,6 +130,21 @@ def test_a_write_with_an_idempotency_key_is_done_once_and_answered_again(house: 
     assert len(house.client.get("/v1/jobs", headers=house.key("read")).json()["jobs"]) == 1
 
 
+def test_a_secret_that_is_shown_once_is_not_kept_for_the_answer_that_comes_again(tmp_path: Path) -> None:
+    with open_house(tmp_path, webhook_private=True) as house:
+        headers = {**house.key("admin"), "Idempotency-Key": "k-1"}
+        body = {"url": "http://127.0.0.1:9/hook"}
+        first, again = (house.client.post("/v1/webhooks", json=body, headers=headers) for _ in range(2))
+        assert again.json() == {**first.json(), "secret": None}
+        assert again.headers["idempotency-replayed"] == "true"
+        path = f"/v1/webhooks/{first.json()['webhook_id']}/secret"
+        rotated = [house.client.post(path, headers={**headers, "Idempotency-Key": "k-2"}).json() for _ in range(2)]
+        assert (rotated[1]["secret"], len(rotated[1]["secrets"])) == (None, 2)
+        for file in house.settings.data_dir.glob("*.db*"):
+            for secret in (first.json()["secret"], rotated[0]["secret"]):
+                assert secret.encode() not in file.read_bytes()
+
+
 def test_the_same_idempotency_key_with_another_body_is_refused_and_of_another_caller_is_another(house: House) -> None:
     headers = {"Idempotency-Key": "k-1"}
     house.client.post("/v1/jobs", json={}, headers={**house.key("read"), **headers})

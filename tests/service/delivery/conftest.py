@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,5 +30,14 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def deliverer(sending: House) -> Iterator[Deliverer]:
     found = Deliverer(sending.state, "the test", np.random.default_rng(7), monotonic=lambda: sending.clock() / SECOND)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def patient(sending: House) -> Iterator[Deliverer]:
+    """Waits long for an answer, so that a receiver that is held is slow and not away."""
+    settings = sending.settings.model_copy(update={"webhook_seconds": 120.0})
+    found = Deliverer(replace(sending.state, settings=settings), "the test", np.random.default_rng(7))
     yield found
     found.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ssl import SSLContext
 from typing import Any
 
 
@@ -33,6 +34,7 @@ class Receiver:
     """`answer` gives a status for each request, and headers to go with it."""
 
     port: int = 0
+    scheme: str = "http"
     received: list[Received] = field(default_factory=list)
     answer: Callable[[Received], int] = lambda _: 204
     headers: dict[str, str] = field(default_factory=dict)
@@ -40,7 +42,7 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"{self.scheme}://{'127.0.0.1' if self.scheme == 'http' else 'localhost'}:{self.port}/hook"
 
     @property
     def kinds(self) -> list[str]:
@@ -48,9 +50,9 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """Serve until the end of the block."""
-    receiver = Receiver()
+def receiving(tls: SSLContext | None = None) -> Iterator[Receiver]:
+    """Serve until the end of the block; with `tls` over that."""
+    receiver = Receiver(scheme="http" if tls is None else "https")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -69,7 +71,13 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             """Nothing on the console."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """Nothing on the console: a client that does not trust us goes away in the middle."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
     receiver.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

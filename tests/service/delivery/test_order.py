@@ -42,7 +42,8 @@ def test_each_customers_changes_arrive_in_order_and_completely(
                 if succeeds:
                     arrived[row.customer_id].append(row.seq)
                 due_at = now if succeeds else now + random.randint(1, 5)
-                webhooks.settle(connection, "w", row.seq, "delivered" if succeeds else "waiting", due_at, None)
+                state: webhooks.State = "delivered" if succeeds else "waiting"
+                webhooks.settle(connection, [webhooks.Settled("w", row.seq, state, due_at, {})])
     for customer, seqs in arrived.items():
         expected = [one.seq for one in made if one.customer_id == customer]
         assert (sorted(seqs) if customer is None else seqs) == expected

@@ -42,8 +42,8 @@ def test_it_shows_each_delivery_with_its_attempts_and_escapes_ids(
     sign_in(sending, "reviewer")
     shown = sending.client.get("/reviews/deliveries").text
     assert "insight.changed · &lt;b&gt;c1&lt;/b&gt;" in shown
-    assert "next attempt 2026-11-21 12:00 UTC, after 1 attempt" in shown
-    assert "2026-11-21 12:00:00 UTC · 500" in shown
+    assert "1 attempt, the last: answered 500; next attempt 2026-11-21 12:00 UTC" in shown
+    assert "<time>2026-11-21 12:00:00 UTC</time> answered 500, " in shown
     assert "Send again" not in shown
     assert "Nothing here yet" in sending.client.get("/reviews/deliveries?which=delivered").text
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,14 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from models.journey.event import DAY, SECOND, parse_time
 from service.clock import system_clock
-from service.delivery.deliverer import JITTER, MOST_REST_SECONDS, RETRY_SECONDS, Deliverer
+from service.delivery.deliverer import (
+    JITTER,
+    LANE_SECONDS,
+    LANES,
+    MOST_REST_SECONDS,
+    RETRY_SECONDS,
+    Deliverer,
+)
 from service.delivery.secrets import KEY_FILE
 from service.outbox import store
 from service.outbox.store import Kind
@@ -226,8 +235,8 @@ def test_a_change_is_sent_again_where_the_deliverer_died_before_it_was_written_d
     dies = Deliverer(sending.state, "dies", np.random.default_rng(1))
     dies.step()  # hands out, and sends
     dies._pool.shutdown(wait=True)  # it never comes to write down what became of it
-    while not dies._senders.empty():
-        dies._senders.get().close()
+    for endpoint in dies._endpoints.values():
+        endpoint.close()
     sending.clock.forward(sending.settings.lease_seconds + 1)
     heir = Deliverer(sending.state, "heir", np.random.default_rng(2))
     heir.run_until_idle()
@@ -258,24 +267,59 @@ def test_what_was_committed_before_a_kill_is_delivered_after_it(
     assert receiver.kinds == ["insight.changed"]
 
 
-def test_a_slow_receiver_keeps_no_other_waiting(sending: House, receiver: Receiver, deliverer: Deliverer) -> None:
+def test_however_many_receivers_are_slow_they_keep_no_other_waiting(
+    sending: House, receiver: Receiver, patient: Deliverer
+) -> None:
     free = threading.Event()
 
     def answer(one: Received) -> int:
-        if one.path == "/slow":
-            free.wait(5)
+        if one.path != "/hook":
+            free.wait(120)
+        return 200
+
+    def held() -> Counter[str]:
+        return Counter(one.path for one in list(receiver.received) if one.path != "/hook")
+
+    receiver.answer = answer
+    for number in range(4):
+        create(sending, f"http://127.0.0.1:{receiver.port}/slow{number}")
+    quick = create(sending, receiver.url)
+    for number in range(LANES * 3):
+        change(sending, f"c{number}")
+    while {one["state"] for one in deliveries(sending, quick)} != {"delivered"}:
+        patient.step()
+    assert not free.is_set()
+    while held().total() < 4 * LANES:
+        patient.step()
+    assert set(held().values()) == {LANES}  # and no receiver gets more at once
+    free.set()
+    patient.run_until_idle()
+    assert len(receiver.received) == 5 * LANES * 3
+
+
+def test_what_a_slow_lane_did_not_begin_is_looked_at_anew(
+    sending: House, receiver: Receiver, patient: Deliverer
+) -> None:
+    begun, free = threading.Semaphore(0), threading.Event()
+
+    def answer(one: Received) -> int:
+        begun.release()
+        free.wait(120)
         return 200
 
     receiver.answer = answer
-    create(sending, f"http://127.0.0.1:{receiver.port}/slow")
-    quick = create(sending, receiver.url)
-    for number in range(20):
-        change(sending, f"c{number}")
-    while {one["state"] for one in deliveries(sending, quick)} != {"delivered"}:
-        deliverer.step()
-    assert not free.is_set()
+    hook = create(sending, receiver.url)
+    for number in range(LANES * 2):
+        change(sending, f"c{number:02d}")
+    patient.step()
+    for _ in range(LANES):
+        assert begun.acquire(timeout=120)
+    with sending.state.service.write() as connection:
+        store.forget_customer(connection, f"c{LANES * 2 - 1:02d}")
+    time.sleep(LANE_SECONDS)
     free.set()
-    deliverer.run_until_idle()
+    patient.run_until_idle()
+    assert Counter(one["state"] for one in deliveries(sending, hook)) == {"delivered": LANES * 2 - 1, "withdrawn": 1}
 
 
 def test_a_receiver_that_keeps_failing_is_tried_ever_more_seldom(

@@ -19,7 +19,6 @@ from models.journey.journeys import Journeys
 from models.nets.next_touchpoint import NetShape
 from models.predictors.channel import EVERYBODY, ChannelPredictor, Segment
 from models.predictors.next_touchpoint import NextTouchpointPredictor
-from service.insights.example import ANALYSED, EXAMPLE, MODELS, TEXTS
 from tests.service.fakes import NOON, House, open_house, publish
 from training.next_touchpoint import NextTouchpointConfig, fit_next_touchpoint
 
@@ -164,38 +163,6 @@ def test_why_is_the_same_for_a_stored_customer_as_for_the_journey_sent_along(rea
     (sent,) = ask(real, events, explain=True)
     assert stored == sent["next_touchpoint"]
     assert stored["why"]["because"]
-
-
-def test_the_example_of_the_openapi_document_is_shaped_like_a_real_answer(real: House) -> None:
-    (told,) = ask(real, visits(9), explain=True)
-    assert shape(told["next_touchpoint"]) == shape(EXAMPLE["next_touchpoint"])
-    assert shape(told["journey"]) == shape(EXAMPLE["journey"])
-    assert set(told) == set(EXAMPLE)
-    analysed = real.client.post("/v1/feedback:analyse", json=TEXTS, headers=real.key("read")).json()
-    assert [shape(one) | {"promise": None} for one in analysed["texts"] if one["answer"]] in (
-        [], [shape(ANALYSED["texts"][0]) | {"promise": None}],
-    )  # fmt: skip
-    models = real.client.get("/v1/models", headers=real.key("read")).json()
-    assert set(models) == set(MODELS)
-    assert {frozenset(one) for one in models["models"]} == {frozenset(one) for one in MODELS["models"]}
-    promises = [promise for one in models["models"] for promise in one["promises"]]
-    known = [set(promise) for one in MODELS["models"] for promise in one["promises"]]
-    assert promises
-    assert all(set(promise) in known for promise in promises)
-    paths = real.client.get("/openapi.json").json()["paths"]
-    shown = paths["/v1/customers/{customer_id}/insight"]["get"]["responses"]["200"]["content"]["application/json"]
-    assert shown["example"] == EXAMPLE
-    sent = paths["/v1/predictions"]["post"]["responses"]["200"]["content"]["application/json"]["example"]
-    assert sent == {"predictions": [EXAMPLE]}
-
-
-def shape(value: Any) -> Any:
-    """Keys and types, of a list those of its first."""
-    if isinstance(value, dict):
-        return {key: shape(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [shape(one) for one in value[:1]]
-    return type(value).__name__
 
 
 # -- where they answer -------------------------------------------------------------------------------------------------

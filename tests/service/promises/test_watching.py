@@ -117,7 +117,7 @@ class Fixed(FakeBundle):
 def watched(standing: Standing) -> tuple[Insight, ReleasePolicy]:
     asked: list[ReleasePolicy] = []
     bundle = WatchedBundle(Fixed("one", (asked,)), standing)
-    (found,) = bundle.insights(None, None, [], None, ReleasePolicy())  # type: ignore[arg-type]
+    (found,) = bundle.insights(None, None, [], ModelVersion(1, "one", NOON), ReleasePolicy())  # type: ignore[arg-type]
     return found, asked[0]
 
 
