@@ -32,7 +32,7 @@ from benchmarks.ingest_load import Server, free_port, running, settings_of
 from benchmarks.report import about, merged, of_run, options, table, write
 from training.simulator import simulate
 
-CONNECTIONS, THREADS, EVENTS, CUSTOMERS, CROWD = 32, 1, 20, 300, 20_000
+CONNECTIONS, THREADS, EVENTS, CUSTOMERS, CROWD = 32, 1, 20, 300, 60_000
 INSIGHT_OF_EMPTY, PREDICTIONS_OF_ECHO, TIMES_P99, TIMES_BATCH = 0.6, 0.4, 3.0, 5.0
 READY_SECONDS, MOST_MB = 3.0, 400.0
 NAMES = ("insight", "empty", "predictions", "echo", "boosting")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
@@ -52,12 +53,20 @@ def serve(
         refuse_half_restored(settings)
         child = _start_worker() if with_worker else None
         try:
+            app = create_app(settings, started=_keep)
             # uvicorn's access log would name paths, and so customers; RequestLog writes a line without them.
-            uvicorn.run(create_app(settings), host=settings.host, port=settings.port, access_log=False, log_config=None,
+            uvicorn.run(app, host=settings.host, port=settings.port, access_log=False, log_config=None,
                         server_header=False)  # fmt: skip
         finally:
             if child is not None:
                 _end_worker(child)
+
+
+def _keep() -> None:
+    """What is loaded at the start stays: the collector of cycles need not look through all of it again while requests
+    wait, which takes it 30 to 100 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @app.command()

@@ -55,8 +55,10 @@ def create_app(
     clock: Clock = system_clock,
     bundles: LiveBundles | None = None,
     ids: Ids = random_id,
+    started: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The whole service on one data folder. Databases are opened and migrated when the app starts, not here."""
+    """The whole service on one data folder. Databases are opened and migrated when the app starts, not here; `started`
+    is called when all is loaded."""
     load = partial(load_bundle, remembered=settings.feeling_answers)
     live = bundles or LiveBundles(settings.mlruns_dir, settings.onnx_threads, settings.bundle_check_seconds, load)
     counters = Counters.fresh()
@@ -64,7 +66,7 @@ def create_app(
     app = FastAPI(
         title="Journey Insight",
         version="1",
-        lifespan=_lifespan(settings, clock, ids, live, counters),
+        lifespan=_lifespan(settings, clock, ids, live, counters, started),
         docs_url=None,
         redoc_url=None,
     )
@@ -94,7 +96,12 @@ def create_app(
 
 
 def _lifespan(
-    settings: Settings, clock: Clock, ids: Ids, live: LiveBundles, counters: Counters
+    settings: Settings,
+    clock: Clock,
+    ids: Ids,
+    live: LiveBundles,
+    counters: Counters,
+    started: Callable[[], None],
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """What is opened when the app starts, and closed when it ends."""
 
@@ -112,6 +119,7 @@ def _lifespan(
                 app.state.keys = parts.enter_context(closing(KeyRing(state.service)))
                 app.state.stored_insights = parts.enter_context(closing(StoredInsights(state.service)))
                 app.state.asking = parts.enter_context(closing(Asking(state, live)))
+                started()
                 yield
 
     return lifespan

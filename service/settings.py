@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """Seconds within which such a file must have arrived."""
     predictions_waiting: int = Field(default=4_000, ge=1)
     """Most journeys that wait to be predicted; the next request is answered 503 and told when to come back."""
+    predictions_wait_seconds: float = Field(default=5.0, gt=0)
+    """Seconds that a request for predictions may wait for others, at the present pace; else it is answered 503."""
     explained_per_request: int = Field(default=50, ge=1)
     """Most journeys in one POST /v1/predictions that asks with `explain`; each takes some 10 milliseconds more."""
     future_tolerance_seconds: int = Field(default=86_400, ge=0)

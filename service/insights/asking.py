@@ -34,9 +34,9 @@ class Asking:
         self._predictions, self._bundles = Predictions(state), bundles
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predictions")
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="bundles")
-        most = state.settings.predictions_waiting
-        self._few = Gatherer(self._answer, TOGETHER, most)
-        self._many = Gatherer(self._answer_apart, 1, most)
+        most, seconds = state.settings.predictions_waiting, state.settings.predictions_wait_seconds
+        self._few = Gatherer(self._answer, TOGETHER, most, seconds)
+        self._many = Gatherer(self._answer_apart, 1, most, seconds)
 
     async def ask(self, given: PredictionsIn) -> list[Insight]:
         """An insight for each journey, in order. Raises what is wrong with them, or Unavailable."""

@@ -1,18 +1,24 @@
 """Questions that come at once are answered together, one group after the other.
 
 A net asked about thirty journeys takes little longer than about one, so whoever waits while one group is answered goes
-into the next. Nobody waits for company: a question alone is answered alone, at once. Knows no journey and no HTTP.
+into the next. Nobody waits for company: a question alone is answered alone, at once. Who would wait too long is told so
+at once, by the pace of the groups before. Knows no journey and no HTTP.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from service.errors import Unavailable
+
+LEARNED = 0.2
+"""What the latest group counts for in the pace of answering."""
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -29,7 +35,8 @@ class Gatherer(Generic[Asked, Told]):
     """`answer` gets a group of questions and gives an answer, or a Problem, for each, in order.
 
     A group holds questions of at most `most_together` in size, or a single larger one. While questions of
-    `most_waiting` in size wait, the next is refused with Unavailable: who comes then would wait too long.
+    `most_waiting` in size wait, or so many that at the present pace the next would wait for over `most_seconds`, it is
+    refused with Unavailable, which says when to come again.
     """
 
     def __init__(
@@ -37,16 +44,22 @@ class Gatherer(Generic[Asked, Told]):
         answer: Callable[[Sequence[Asked]], Awaitable[Sequence[Told | Exception]]],
         most_together: int,
         most_waiting: int,
+        most_seconds: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._answer, self._together, self._most = answer, most_together, most_waiting
+        self._most_seconds, self._monotonic = most_seconds, monotonic
+        self._pace = 0.0  # seconds for a size of 1; 0 until it is known
         self._waiting: deque[_Waiting[Asked, Told]] = deque()
         self._size = 0
         self._working: asyncio.Task[None] | None = None
 
     async def ask(self, question: Asked, size: int) -> Told:
         """The answer. Raises what is wrong with the question, or Unavailable."""
-        if self._waiting and self._size + size > self._most:
-            raise Unavailable(f"Predictions of {self._size} journeys wait already.")
+        seconds = self._size * self._pace
+        if self._waiting and (self._size + size > self._most or seconds > self._most_seconds):
+            raise Unavailable(f"Predictions of {self._size} journeys wait already.",
+                              retry_seconds=max(1, math.ceil(seconds)))  # fmt: skip
         one: _Waiting[Asked, Told] = _Waiting(question, size, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
         self._size += size
@@ -60,7 +73,7 @@ class Gatherer(Generic[Asked, Told]):
     async def _work(self) -> None:
         try:
             while group := self._next():
-                questions = [one.asked for one in group]
+                questions, began = [one.asked for one in group], self._monotonic()
                 try:
                     answers = await self._answer(questions)
                 except Exception as error:
@@ -68,9 +81,16 @@ class Gatherer(Generic[Asked, Told]):
                 for one, answer in zip(group, answers, strict=True):
                     if not one.future.done():
                         one.future.set_result(answer)
+                self._learn(sum(one.size for one in group), self._monotonic() - began)
                 await self._let_in()
         finally:
             self._working = None
+
+    def _learn(self, size: int, seconds: float) -> None:
+        """The pace while questions wait. One that is alone is answered at a pace of its own, slower for its size."""
+        if self._waiting:
+            latest = seconds / size
+            self._pace = latest if self._pace == 0 else (1 - LEARNED) * self._pace + LEARNED * latest
 
     async def _let_in(self) -> None:
         """The answers go out, and who asks meanwhile joins the next group, while there are some who do."""

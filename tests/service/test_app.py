@@ -2,17 +2,22 @@
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from models.bundle import Bundle
+from service.app import create_app
 from service.database import log_metadata, metadata
 from service.events.store import log
+from service.live.bundles import LiveBundles
 from service.settings import Settings
-from tests.service.fakes import House, track
+from tests.service.fakes import House, load_fake, publish, track
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -114,6 +119,22 @@ def test_no_log_line_names_a_customer_or_quotes_words(
 def test_healthz_needs_no_key(house: House) -> None:
     assert house.client.get("/healthz").json() == {"status": "ok"}
     assert house.client.get("/readyz").status_code == 200
+
+
+def test_whoever_waits_for_the_start_is_told_when_the_models_are_loaded(tmp_path: Path) -> None:
+    loaded: list[int] = []
+
+    def load(folder: Path, threads: int) -> Bundle:
+        loaded.append(1)
+        return load_fake(folder, threads)
+
+    publish(tmp_path / "mlruns", 1, "one")
+    bundles = LiveBundles(tmp_path / "mlruns", load=load)
+    seen: list[int] = []
+    app = create_app(Settings(data_dir=tmp_path / "data"), bundles=bundles, started=lambda: seen.append(len(loaded)))
+    assert seen == []
+    with TestClient(app):
+        assert seen == [1]
 
 
 def test_the_openapi_document_can_be_made(house: House) -> None:
