@@ -33,6 +33,7 @@ from benchmarks.report import about, merged, of_run, options, table, write
 from training.simulator import simulate
 
 CONNECTIONS, THREADS, EVENTS, CUSTOMERS, CROWD = 32, 1, 20, 300, 60_000
+SETTLED = 0.5
 INSIGHT_OF_EMPTY, PREDICTIONS_OF_ECHO, TIMES_P99, TIMES_BATCH = 0.6, 0.4, 3.0, 5.0
 READY_SECONDS, MOST_MB = 3.0, 400.0
 NAMES = ("insight", "empty", "predictions", "echo", "boosting")
@@ -158,6 +159,7 @@ def run(mlruns: Path, rounds: int, seconds: int, seed: int, folder: Path) -> dic
         }
         for number in range(rounds + 1):
             for name, load in loads.items():
+                time.sleep(SETTLED)  # what the load before left unanswered is done
                 found = load.run(seconds if number else 1, folder)
                 if number:
                     rates[name].append(found)
