@@ -36,6 +36,7 @@ def press_and_see(site: Site, key: str, text: str) -> None:
     read_and_press(site, key)
     expect(site.page.locator("#words")).to_contain_text(text)
     expect(site.page.locator("#words")).to_be_focused()
+    site.page.wait_for_load_state()  # keys work once the script is there
 
 
 def test_five_cases_are_decided_by_keyboard_alone_and_insights_change_at_once(site: OpenSite, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from service.access import keys
 from service.access.limits import Bounded, Limits
 from service.access.replays import KEPT
 from service.errors import NotFound
+from tests.coroutines import finished
 from tests.service.fakes import House, open_house, publish, track
 
 HOUR = 3_600 * SECOND
@@ -93,7 +94,7 @@ def test_while_too_many_are_answered_the_next_is_a_503_at_once_and_probes_go_on(
         found = await asyncio.gather(*(call(app) for _ in range(4)), call(app, "/readyz"))
         return list(found), await call(app)
 
-    found, after = asyncio.run(together())
+    found, after = finished(together())
     refused = [sent for sent in found if sent]
     assert len(refused) == 2
     assert refused[0][0]["status"] == 503

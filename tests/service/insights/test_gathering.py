@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from service.errors import Unavailable
 from service.insights.gathering import Gatherer
+from tests.coroutines import finished
 
 
 class Slow:
@@ -45,7 +46,7 @@ def test_questions_that_come_while_one_is_answered_are_answered_together() -> No
         slow.go_on.set()
         return list(await asyncio.gather(*asked)), slow.groups
 
-    assert asyncio.run(run()) == ([1, 2, 2, 3], [[1], [2, 2], [3]])
+    assert finished(run()) == ([1, 2, 2, 3], [[1], [2, 2], [3]])
 
 
 def test_more_than_may_wait_is_refused() -> None:
@@ -56,7 +57,7 @@ def test_more_than_may_wait_is_refused() -> None:
         slow.go_on.set()
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
-    *told, refused = asyncio.run(run())
+    *told, refused = finished(run())
     assert told == [1, 3, 2]
     assert isinstance(refused, Unavailable)
 
@@ -73,7 +74,7 @@ def test_whoever_would_wait_too_long_at_the_pace_of_those_before_is_told_when_to
         slow.go_on.set()
         return list(learned), list(await asyncio.gather(*asked, return_exceptions=True))
 
-    learned, (*told, refused) = asyncio.run(run())
+    learned, (*told, refused) = finished(run())
     assert learned == [2, 2, 2]
     assert told == [2, 4, 4]
     assert isinstance(refused, Unavailable)
@@ -92,4 +93,4 @@ def test_what_is_slow_alone_is_no_measure_of_those_who_wait() -> None:
         slow.go_on.set()
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
-    assert asyncio.run(run()) == [1, 1, 1]
+    assert finished(run()) == [1, 1, 1]
