@@ -141,7 +141,7 @@ def answers(root: Path, folder: Path, as_of: Micros) -> list[str]:
     journeys = assemble(read_events(folder / "events.parquet"), Catalogue.default()).journeys
     some = journeys.take(np.arange(0, len(journeys), max(1, len(journeys) // ASKED)))
     moments = np.full(len(some), as_of, dtype=np.int64)
-    found = bundle.insights(some, moments, [None] * len(some), ModelVersion(0, None, None), ReleasePolicy())
+    found = bundle.concluded(some, moments, [None] * len(some), ModelVersion(0, None, None), ReleasePolicy()).insights()
     return [json.dumps(one.to_dict(), sort_keys=True) for one in found]
 
 

@@ -17,7 +17,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,30 +60,12 @@ class BundleError(ValueError):
 
 
 class Bundle(Protocol):
-    """Concludes. `digest` is None where there is no bundle."""
+    """Concludes: about words one by one, about customers in columns. `digest` is None where there is no bundle."""
 
     @property
     def digest(self) -> str | None: ...
 
     def conclude_feedback(self, feedback: Sequence[Feedback], policy: ReleasePolicy) -> list[Conclusion]: ...
-
-    def insights(
-        self,
-        journeys: Journeys,
-        as_of: Ints,
-        feelings: Sequence[Conclusion | None],
-        model: ModelVersion,
-        policy: ReleasePolicy,
-    ) -> list[Insight]: ...
-
-    def explained(
-        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
-    ) -> list[Insight]: ...
-
-
-@runtime_checkable
-class InColumns(Protocol):
-    """Concludes many customers in columns."""
 
     def concluded(
         self,
@@ -93,6 +75,10 @@ class InColumns(Protocol):
         model: ModelVersion,
         policy: ReleasePolicy,
     ) -> Concluded: ...
+
+    def explained(
+        self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
+    ) -> list[Insight]: ...
 
 
 @dataclass(frozen=True)
@@ -114,20 +100,20 @@ class NoBundle:
     def conclude_feedback(self, feedback: Sequence[Feedback], policy: ReleasePolicy) -> list[Conclusion]:
         return [not_trained("feeling", feeling_about(one)) for one in feedback]
 
-    def insights(
+    def concluded(
         self,
         journeys: Journeys,
         as_of: Ints,
         feelings: Sequence[Conclusion | None],
         model: ModelVersion,
         policy: ReleasePolicy,
-    ) -> list[Insight]:
+    ) -> Concluded:
         following = not_trained("next_touchpoint", {}, distribution=self.base_rates())
         seen = journeys.seen_at(as_of)
         return Concluded(
             seen.customers, as_of, model, summarise(seen), Decided.same(following, len(seen)), (), felt(feelings),
             lambda: [()] * len(seen),
-        ).insights()  # fmt: skip
+        )  # fmt: skip
 
     def explained(
         self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
@@ -162,17 +148,6 @@ class LoadedBundle:
         read = read_feedback(prediction, calibrated, texts, ratings, self.feedback.language)
         return conclude_feelings(feedback, read, self.measured.feeling, policy)
 
-    def insights(
-        self,
-        journeys: Journeys,
-        as_of: Ints,
-        feelings: Sequence[Conclusion | None],
-        model: ModelVersion,
-        policy: ReleasePolicy,
-    ) -> list[Insight]:
-        """One insight a customer, from what could be seen at `as_of` (C,); `feelings` holds each one's latest."""
-        return self.concluded(journeys, as_of, feelings, model, policy).insights()
-
     def concluded(
         self,
         journeys: Journeys,
@@ -181,7 +156,7 @@ class LoadedBundle:
         model: ModelVersion,
         policy: ReleasePolicy,
     ) -> Concluded:
-        """What `insights` tells row by row, in columns."""
+        """About every customer, from what could be seen at `as_of` (C,); `feelings` holds each one's latest."""
         seen = journeys.seen_at(as_of)
         said = self.said(seen, as_of, feelings)
         purchases, behind = self._purchases(seen, as_of, said, feelings)

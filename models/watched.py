@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.bundle import Bundle, InColumns
+from models.bundle import Bundle
 from models.concluded import Concluded
 from models.confidence.band import shifted
 from models.decided import Decided, Purchases
@@ -140,16 +140,6 @@ class WatchedBundle:
         found = self.inner.conclude_feedback(feedback, self.standing.policy_for_feelings(policy))
         return [self.standing.applied(_promised(one, {"at_most_wrong": policy.alpha})) for one in found]
 
-    def insights(
-        self,
-        journeys: Journeys,
-        as_of: Ints,
-        feelings: Sequence[Conclusion | None],
-        model: ModelVersion,
-        policy: ReleasePolicy,
-    ) -> list[Insight]:
-        return self.concluded(journeys, as_of, feelings, model, policy).insights()
-
     def concluded(
         self,
         journeys: Journeys,
@@ -158,10 +148,8 @@ class WatchedBundle:
         model: ModelVersion,
         policy: ReleasePolicy,
     ) -> Concluded:
-        """What `insights` tells row by row, in columns."""
-        asked = (journeys, as_of, feelings, model, self.standing.policy_for_sets(policy))
-        inner, stands = self.inner, self.standing
-        found = inner.concluded(*asked) if isinstance(inner, InColumns) else Concluded.of(inner.insights(*asked), model)
+        stands = self.standing
+        found = self.inner.concluded(journeys, as_of, feelings, model, stands.policy_for_sets(policy))
 
         def following(one: Conclusion) -> Conclusion:
             return stands.applied(_promised(one, {"at_least": policy.coverage}))

@@ -45,4 +45,4 @@ def answers(
     feelings = [None if one is None else next(found) for one in said]
     moments = np.full(len(journeys), moment, dtype=np.int64)
     model = ModelVersion(0, bundle.digest, None)
-    return [one.to_dict() for one in bundle.insights(journeys, moments, feelings, model, policy)]
+    return [one.to_dict() for one in bundle.concluded(journeys, moments, feelings, model, policy).insights()]

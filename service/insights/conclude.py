@@ -168,7 +168,7 @@ def think(known: Known, state: State, live: Live, *, anew: bool = True) -> Thoug
 def insights_of(known: Known, latest: Sequence[Conclusion | None], state: State, live: Live) -> list[Insight]:
     """One for each journey as of `known.as_of`, with the latest feeling of each; withdrawn where somebody objected."""
     as_of = np.full(len(known.journeys), known.as_of, dtype=np.int64)
-    found = known.bundle.insights(known.journeys, as_of, latest, live.model, state.settings.policy)
+    found = known.bundle.concluded(known.journeys, as_of, latest, live.model, state.settings.policy).insights()
     extents = known.objecting
     return [one.withdrawn(extents[one.customer_id]) if one.customer_id in extents else one for one in found]
 

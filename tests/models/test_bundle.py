@@ -39,7 +39,7 @@ def _moments(journeys: Journeys) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _insights(bundle: Bundle, journeys: Journeys, as_of: np.ndarray[Any, np.dtype[np.int64]]) -> list[dict[str, Any]]:
-    found = bundle.insights(journeys, as_of, [None] * len(journeys), MODEL, POLICY)
+    found = bundle.concluded(journeys, as_of, [None] * len(journeys), MODEL, POLICY).insights()
     return [one.to_dict(provisional=True) for one in found]
 
 
@@ -163,7 +163,7 @@ bundle, policy = load_bundle(Path(sys.argv[1])), ReleasePolicy()
 said = Feedback("f", "c", 10, 10, "survey", "never again, but thank you", None)
 feelings = bundle.conclude_feedback([said], policy)
 journeys = journeys_of({"c": [("web.visit", 10), ("dealer.visit", 20)]})
-bundle.insights(journeys, np.array([30]), feelings, ModelVersion(1, bundle.digest, 0), policy)[0].to_dict()
+bundle.concluded(journeys, np.array([30]), feelings, ModelVersion(1, bundle.digest, 0), policy).insights()[0].to_dict()
 heavy = {"torch", "transformers", "sklearn", "mlflow", "pandas", "scipy", "onnx", "skl2onnx", "matplotlib"}
 print(sorted(heavy & set(sys.modules)))
 """
@@ -221,14 +221,14 @@ def test_what_comes_later_changes_nothing(bundle: LoadedBundle, company: Path, j
 
 def test_nobody_yet_gets_an_abstention_with_what_is_known_of_all(bundle: LoadedBundle) -> None:
     nobody = journeys_of({"c": []})
-    found = bundle.insights(nobody, np.array([DAY]), [None], MODEL, POLICY)[0]
+    found = bundle.concluded(nobody, np.array([DAY]), [None], MODEL, POLICY).insights()[0]
     assert {found.next_touchpoint.decision, *(one.decision for one in found.purchase)} == {Decision.ABSTAIN}
     assert found.journey.touchpoints == 0
     assert found.feeling.flags[0].code == "no_feedback"
 
 
 def test_a_target_that_was_not_trained_abstains_in_its_place(bundle: LoadedBundle, journeys: Journeys) -> None:
-    found = bundle.insights(journeys.take(np.array([0])), _moments(journeys)[:1], [None], MODEL, POLICY)[0]
+    found = bundle.concluded(journeys.take(np.array([0])), _moments(journeys)[:1], [None], MODEL, POLICY).insights()[0]
     named = {one.about["definition"]: one for one in found.purchase}
     assert list(named) == ["car_purchase", "web_visit"]
     untrained = named["car_purchase"]
@@ -241,7 +241,9 @@ def test_without_a_bundle_everything_abstains_and_base_rates_are_told() -> None:
     none = NoBundle({"web.visit": 3, "dealer.visit": 1})
     known = journeys_of({"a": [("web.visit", 10)], "b": []})
     feelings = none.conclude_feedback([_feedback("I love it")], POLICY)
-    found = none.insights(known, np.array([20, 20]), [feelings[0], None], ModelVersion(0, None, None), POLICY)
+    found = none.concluded(
+        known, np.array([20, 20]), [feelings[0], None], ModelVersion(0, None, None), POLICY
+    ).insights()
     assert none.digest is None
     assert [one.customer_id for one in found] == ["a", "b"]
     for one in found:
@@ -260,7 +262,7 @@ def test_before_anything_was_counted_there_is_no_base_rate(counts: dict[str, int
 def test_every_target_has_its_own_model_answer_and_reasons(bundle: LoadedBundle, journeys: Journeys) -> None:
     rows = np.array([0, 5])
     batch, as_of = journeys.take(rows), _moments(journeys)[rows]
-    insights = bundle.insights(batch, as_of, [None, None], MODEL, POLICY)
+    insights = bundle.concluded(batch, as_of, [None, None], MODEL, POLICY).insights()
     for told in bundle.explained(insights, batch, as_of, [None, None]):
         about = {one.about["definition"]: one for one in told.purchase}
         assert set(about) == set(bundle.targets)
@@ -278,7 +280,7 @@ def test_the_words_behind_a_feeling_add_up_to_its_confidence(bundle: LoadedBundl
     released = replace(feeling, decision=Decision.AUTO)
     row = journeys.take(np.array([0]))
     as_of = _moments(journeys)[:1]
-    insights = bundle.insights(row, as_of, [released], MODEL, POLICY)
+    insights = bundle.concluded(row, as_of, [released], MODEL, POLICY).insights()
     (told,) = bundle.explained(insights, row, as_of, words)
     why = told.feeling.to_dict()["why"]
     assert why["score"] == told.feeling.details["confidence"]

@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from models.bundle import Bundle, BundleError
 from models.conclude import summarise
+from models.concluded import Concluded
 from models.insight import Behind, Conclusion, Decision, Insight, ModelVersion, Promise, ReleasePolicy, flags
 from models.journey.assembly import Feedback
 from models.journey.event import SECOND, Micros, format_time, parse_time
@@ -81,14 +82,14 @@ class FakeBundle:
             return Conclusion("feeling", Decision.REVIEW, waits, "negative", details, about, PROMISE)
         return Conclusion("feeling", Decision.AUTO, (), "positive", {"confidence": 0.97}, about, PROMISE)
 
-    def insights(
+    def concluded(
         self,
         journeys: Journeys,
         as_of: Ints,
         feelings: Sequence[Conclusion | None],
         model: ModelVersion,
         policy: ReleasePolicy,
-    ) -> list[Insight]:
+    ) -> Concluded:
         seen = journeys.seen_at(as_of)
         summaries = summarise(seen)
         silent = Conclusion("feeling", Decision.ABSTAIN, flags(["no_feedback"]))
@@ -105,7 +106,7 @@ class FakeBundle:
             behind = Behind(CAR, seen.last_channels[row], ("touchpoints",), (float(end - first),))
             when = int(as_of[row])
             found.append(Insight(customer, when, model, summaries[row], following, (purchase,), feeling, (behind,)))
-        return found
+        return Concluded.of(found, model)
 
     def explained(
         self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
@@ -131,6 +132,19 @@ def publish(root: Path, version: int, digest: str) -> None:
     (root / "live").mkdir(parents=True, exist_ok=True)
     entry = {"digest": digest, "live_since": "2026-11-14T03:00:12Z", "by": "a test", "why": "to see"}
     (root / "live" / f"{version:06d}.json").write_text(json.dumps(entry))
+
+
+def trained_on(house: House, version: int, folder: Path | None) -> None:
+    """A version goes live whose manifest names the data of this export, or data that nobody exported."""
+    digests = {"events": "unknown"}
+    if folder is not None:
+        with house.state.service.read() as connection:
+            found = connection.exec_driver_sql("SELECT digests FROM exports WHERE folder = ?", (str(folder),))
+            digests = json.loads(found.scalar_one())
+    place = house.settings.mlruns_dir / "versions" / f"v{version}"
+    place.mkdir(parents=True)
+    (place / "manifest.json").write_text(json.dumps({"learned_from": {"data": digests}}))
+    publish(house.settings.mlruns_dir, version, f"v{version}")
 
 
 @dataclass

@@ -159,7 +159,7 @@ class Failing:
     def conclude_feedback(self, feedback: Sequence[Feedback], policy: ReleasePolicy) -> list[Conclusion]:
         raise ValueError(f"cannot read {feedback[0].text!r} of {feedback[0].customer_id}")
 
-    def insights(self, journeys: Journeys, as_of: Ints, *_: object) -> Any:
+    def concluded(self, journeys: Journeys, as_of: Ints, *_: object) -> Any:
         raise ValueError(f"cannot conclude {journeys.customers}")
 
     def explained(self, insights: Sequence[Any], *_: object) -> list[Any]:

@@ -1,6 +1,5 @@
 """Nothing is concluded of who objects to being profiled, from that moment on, under whichever id they said so."""
 
-import json
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.journey.event import Event, Micros, parse_time
+from models.journey.event import Event, Micros
 from service.customers import consent
 from service.database import Database
 from service.events import projector
@@ -19,7 +18,7 @@ from service.events.history import History, files_of
 from service.export import export
 from service.insights import store
 from service.rebuild import rebuild
-from tests.service.fakes import House, open_house, publish, track
+from tests.service.fakes import House, open_house, track
 from tests.service.reviews.fakes import Company, company, signed_in
 
 REASON = {"code": "do_not_profile", "text": "This customer objected to being profiled, so nothing is concluded."}
@@ -277,68 +276,6 @@ def test_training_gets_nothing_of_who_objected_from_then_on(house: House, tmp_pa
     for name in ("events", "feedback", "conclusions", "verdicts"):
         rows = pyarrow.parquet.read_table(tmp_path / "out" / f"{name}.parquet").to_pylist()
         assert {row.get("user_id", row.get("customer_id")) for row in rows} == ({"c2"} if name != "verdicts" else set())
-
-
-def versions(house: House, id: str = "c1") -> list[tuple[int, bool]]:
-    answer = house.client.get(f"/v1/customers/{id}/consent/versions", headers=house.key("read"))
-    assert answer.status_code == 200, answer.text
-    return [(one["version"], one["sure"]) for one in answer.json()["versions"]]
-
-
-def trained_on(house: House, version: int, folder: Path | None) -> None:
-    """A version whose data is this export, or none that was recorded."""
-    digests = {"events": "unknown"}
-    if folder is not None:
-        export(house.state, folder)
-        with house.state.service.read() as connection:
-            found = connection.exec_driver_sql("SELECT digests FROM exports WHERE folder = ?", (str(folder),))
-            digests = json.loads(found.scalar_one())
-    place = house.settings.mlruns_dir / "versions" / f"v{version}"
-    place.mkdir(parents=True)
-    (place / "manifest.json").write_text(json.dumps({"learned_from": {"data": digests}}))
-    publish(house.settings.mlruns_dir, version, f"v{version}")
-
-
-def test_versions_trained_while_an_objector_was_in_the_data_are_listed(house: House, tmp_path: Path) -> None:
-    trained_on(house, 2, tmp_path / "before")
-    house.clock.forward(60)
-    house.batch(track("A"), banner(True, userId="c1"))
-    house.batch(track("A", "c2"))
-    trained_on(house, 3, tmp_path / "with")
-    assert versions(house) == []  # they agree
-    for day in range(3):  # a banner repeats itself with every page
-        house.clock.forward(86_400)
-        house.batch(banner(False, userId="c1"), track(f"Day {day}", "c2"))
-        trained_on(house, 4 + day, tmp_path / f"without-{day}")
-    assert versions(house) == [(3, True)]
-    assert versions(house, "c2") == []
-
-    house.clock.forward(60)
-    house.batch(banner(True, userId="c1"))
-    trained_on(house, 7, tmp_path / "with again")
-    put(house, "c1", False)
-    trained_on(house, 8, tmp_path / "without at last")
-    assert versions(house) == [(3, True), (7, True)]
-
-
-def test_what_a_joined_device_did_was_in_the_data_until_it_was_joined_to_who_objects(
-    house: House, tmp_path: Path
-) -> None:
-    house.batch(track("A"), {"type": "page", "anonymousId": "dev"})
-    put(house, "c1", False)
-    trained_on(house, 2, tmp_path / "with the device")
-    house.clock.forward(60)
-    house.batch({"type": "identify", "userId": "c1", "anonymousId": "dev"}, track("A", "c2"))
-    trained_on(house, 3, tmp_path / "without")
-    assert versions(house) == versions(house, "dev") == [(2, True)]
-
-
-def test_a_version_of_unknown_data_is_listed_as_not_sure(house: House) -> None:
-    house.clock.at = parse_time("2026-11-01T00:00:00Z")  # before anything went live
-    house.batch(track("A", at="2026-10-31T10:00:00Z"))
-    trained_on(house, 2, None)
-    put(house, "c1", False)
-    assert versions(house) == [(1, False), (2, False)]
 
 
 def test_objections_are_imported_from_a_file(house: House, tmp_path: Path) -> None:

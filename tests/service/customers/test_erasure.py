@@ -17,7 +17,7 @@ from service.customers import erasure
 from service.events import history, replay
 from service.export import export
 from service.rebuild import rebuild
-from tests.service.fakes import House, open_house, publish, track
+from tests.service.fakes import House, open_house, track, trained_on
 from tests.service.test_logs import wait_until_told
 
 ROOT = Path(__file__).parents[3]
@@ -223,23 +223,12 @@ def test_exports_in_the_data_folder_go_and_those_elsewhere_are_told(marked_house
 
 
 def test_the_receipt_lists_the_versions_that_learned_from_them(house: House, tmp_path: Path) -> None:
-    def bundle(version: int, folder: Path | None) -> None:
-        digests = {"events": "unknown"}
-        if folder is not None:
-            with house.state.service.read() as connection:
-                found = connection.exec_driver_sql("SELECT digests FROM exports WHERE folder = ?", (str(folder),))
-                digests = json.loads(found.scalar_one())
-        place = house.settings.mlruns_dir / "versions" / f"v{version}"
-        place.mkdir(parents=True)
-        (place / "manifest.json").write_text(json.dumps({"learned_from": {"data": digests}}))
-        publish(house.settings.mlruns_dir, version, f"v{version}")
-
     export(house.state, tmp_path / "before")
     house.clock.forward(60)
     house.batch(track("A"))
     export(house.state, tmp_path / "with")
-    bundle(2, tmp_path / "before")
-    bundle(3, tmp_path / "with")
+    trained_on(house, 2, tmp_path / "before")
+    trained_on(house, 3, tmp_path / "with")
     told = delete(house, "c1")
     assert [(one["version"], one["sure"]) for one in told["versions"]] == [(3, True)]
     assert [one["folder"] for one in told["exports"]] == [str(tmp_path / "with")]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from service.delivery.deliverer import Deliverer
+from tests.service.delivery.hooks import ask, change, create
 from tests.service.delivery.receiver import Receiver
-from tests.service.delivery.test_webhooks import ask, change, create
 from tests.service.fakes import House
 from tests.service.test_metrics import scrape, value
 

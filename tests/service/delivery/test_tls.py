@@ -17,8 +17,8 @@ from models.journey.event import SECOND
 from service.delivery.deliverer import Deliverer
 from service.delivery.sending import Outcome, Sender, trusted
 from service.errors import Conflict
-from service.outbox import store
 from tests.service.delivery.authority import Authority
+from tests.service.delivery.hooks import change, create, deliveries
 from tests.service.delivery.receiver import Receiver, receiving
 from tests.service.delivery.test_pages import sign_in
 from tests.service.fakes import House, open_house
@@ -44,14 +44,12 @@ def delivering(folder: Path, blank: Path, **settings: Any) -> Iterator[tuple[Hou
 
 def sent(house: House, deliverer: Deliverer, receiver: Receiver) -> tuple[dict[str, Any], str]:
     """One change sent to it: the attempt as the API tells it, and the page of deliveries."""
-    headers = house.key("admin")
-    hook = house.client.post("/v1/webhooks", json={"url": receiver.url}, headers=headers).json()
-    with house.state.service.write() as connection:
-        store.add(connection, "insight.changed", "c1", {"customer_id": "c1"}, house.clock())
+    hook = create(house, receiver.url)
+    change(house)
     deliverer.run_until_idle()
-    found = house.client.get(f"/v1/webhooks/{hook['webhook_id']}/deliveries", headers=headers).json()
+    (attempt,) = deliveries(house, hook)[0]["attempts"]
     sign_in(house, "lead")
-    return found["deliveries"][0]["attempts"][0], house.client.get("/reviews/deliveries").text
+    return attempt, house.client.get("/reviews/deliveries").text
 
 
 def test_a_receiver_with_a_certificate_by_an_authority_of_ours_gets_its_webhooks(

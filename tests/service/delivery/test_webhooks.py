@@ -6,9 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,40 +15,16 @@ from models.journey.event import DAY, SECOND, parse_time
 from service.clock import system_clock
 from service.delivery.deliverer import (
     JITTER,
-    LANE_SECONDS,
-    LANES,
     MOST_REST_SECONDS,
     RETRY_SECONDS,
     Deliverer,
 )
 from service.delivery.secrets import KEY_FILE
-from service.outbox import store
-from service.outbox.store import Kind
 from service.settings import Settings
 from service.worker import run_worker
+from tests.service.delivery.hooks import ask, change, create, deliveries
 from tests.service.delivery.receiver import Received, Receiver
 from tests.service.fakes import House, track
-
-
-def create(house: House, url: str, **more: Any) -> dict[str, Any]:
-    answer = house.client.post("/v1/webhooks", json={"url": url, **more}, headers=house.key("admin"))
-    assert answer.status_code == 201, answer.text
-    return dict(answer.json())
-
-
-def ask(house: House, method: str, path: str, **more: Any) -> Any:
-    answer = house.client.request(method, f"/v1/webhooks/{path}", headers=house.key("admin"), **more)
-    assert answer.status_code < 300, answer.text
-    return answer.json() if answer.content else None
-
-
-def deliveries(house: House, hook: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-    return list(ask(house, "GET", f"{hook['webhook_id']}/deliveries", params=query)["deliveries"])
-
-
-def change(house: House, customer: str = "c1", kind: Kind = "insight.changed") -> None:
-    with house.state.service.write() as connection:
-        store.add(connection, kind, customer, {"customer_id": customer}, house.clock())
 
 
 def test_a_change_arrives_signed_so_that_the_library_verifies_it(
@@ -265,73 +238,6 @@ def test_what_was_committed_before_a_kill_is_delivered_after_it(
     assert killed.returncode == -signal.SIGKILL
     deliverer.run_until_idle()
     assert receiver.kinds == ["insight.changed"]
-
-
-def test_however_many_receivers_are_slow_they_keep_no_other_waiting(
-    sending: House, receiver: Receiver, patient: Deliverer
-) -> None:
-    free = threading.Event()
-
-    def answer(one: Received) -> int:
-        if one.path != "/hook":
-            free.wait(120)
-        return 200
-
-    def held() -> Counter[str]:
-        return Counter(one.path for one in list(receiver.received) if one.path != "/hook")
-
-    receiver.answer = answer
-    for number in range(4):
-        create(sending, f"http://127.0.0.1:{receiver.port}/slow{number}")
-    quick = create(sending, receiver.url)
-    for number in range(LANES * 3):
-        change(sending, f"c{number}")
-    while {one["state"] for one in deliveries(sending, quick)} != {"delivered"}:
-        patient.step()
-    assert not free.is_set()
-    while held().total() < 4 * LANES:
-        patient.step()
-    assert set(held().values()) == {LANES}  # and no receiver gets more at once
-    free.set()
-    patient.run_until_idle()
-    assert len(receiver.received) == 5 * LANES * 3
-
-
-def test_what_a_slow_lane_did_not_begin_is_looked_at_anew(
-    sending: House, receiver: Receiver, patient: Deliverer
-) -> None:
-    begun, free = threading.Semaphore(0), threading.Event()
-
-    def answer(one: Received) -> int:
-        begun.release()
-        free.wait(120)
-        return 200
-
-    receiver.answer = answer
-    hook = create(sending, receiver.url)
-    for number in range(LANES * 2):
-        change(sending, f"c{number:02d}")
-    patient.step()
-    for _ in range(LANES):
-        assert begun.acquire(timeout=120)
-    with sending.state.service.write() as connection:
-        store.forget_customer(connection, f"c{LANES * 2 - 1:02d}")
-    time.sleep(LANE_SECONDS)
-    free.set()
-    patient.run_until_idle()
-    assert Counter(one["state"] for one in deliveries(sending, hook)) == {"delivered": LANES * 2 - 1, "withdrawn": 1}
-
-
-def test_a_receiver_that_keeps_failing_is_tried_ever_more_seldom(
-    sending: House, receiver: Receiver, deliverer: Deliverer
-) -> None:
-    receiver.answer = lambda _: 500
-    create(sending, receiver.url)
-    for number in range(100):
-        change(sending, f"c{number}")
-    deliverer.monotonic = lambda: 0.0
-    deliverer.run_until_idle()
-    assert len(receiver.received) < 20
 
 
 def test_what_changed_before_the_webhook_was_made_can_be_replayed(

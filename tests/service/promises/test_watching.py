@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.bundle import LoadedBundle
+from models.concluded import Concluded
 from models.confidence.calibration import Temperature
 from models.confidence.risk import CalibrationTable
 from models.insight import Conclusion, Decision, Insight, ModelVersion, Promise, ReleasePolicy
@@ -109,15 +110,16 @@ class Fixed(FakeBundle):
 
     asked: tuple[list[ReleasePolicy], ...] = ((),)  # type: ignore[assignment]
 
-    def insights(self, *args: Any, **_: Any) -> list[Insight]:
+    def concluded(self, *args: Any, **_: Any) -> Concluded:
         self.asked[0].append(args[4])
-        return [insight()]
+        return Concluded.of([insight()], args[3])
 
 
 def watched(standing: Standing) -> tuple[Insight, ReleasePolicy]:
     asked: list[ReleasePolicy] = []
     bundle = WatchedBundle(Fixed("one", (asked,)), standing)
-    (found,) = bundle.insights(None, None, [], ModelVersion(1, "one", NOON), ReleasePolicy())  # type: ignore[arg-type]
+    told = bundle.concluded(None, None, [], ModelVersion(1, "one", NOON), ReleasePolicy())  # type: ignore[arg-type]
+    (found,) = told.insights()
     return found, asked[0]
 
 

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 
 from models.bundle import NoBundle
 from models.conclude import feeling_about
+from models.concluded import Concluded
 from models.insight import Conclusion, Decision, Insight, ModelVersion, ReleasePolicy, flags
 from models.journey.assembly import Feedback
 from models.journey.event import DAY, Event, format_time
@@ -50,11 +51,11 @@ class ObedientBundle:
     def conclude_feedback(self, feedback: Sequence[Feedback], policy: ReleasePolicy) -> list[Conclusion]:
         return [self._conclude(one) for one in feedback]
 
-    def insights(
+    def concluded(
         self, journeys: Journeys, as_of: Ints, feelings: Sequence[Conclusion | None], model: ModelVersion,
         policy: ReleasePolicy,
-    ) -> list[Insight]:  # fmt: skip
-        return NoBundle({}).insights(journeys, as_of, feelings, model, policy)
+    ) -> Concluded:  # fmt: skip
+        return NoBundle({}).concluded(journeys, as_of, feelings, model, policy)
 
     def explained(
         self, insights: Sequence[Insight], journeys: Journeys, as_of: Ints, said: Sequence[Feedback | None]
