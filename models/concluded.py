@@ -46,11 +46,11 @@ class Concluded:
         behind, as_of = [one.behind for one in insights], np.array([one.as_of for one in insights], dtype=np.int64)
         return cls(names, as_of, model, summaries, following, tuple(purchases), feelings, lambda: behind)
 
-    def insights(self) -> list[Insight]:
-        """One for each customer."""
+    def insights(self, *, behind: bool = True) -> list[Insight]:
+        """One for each customer, with what stands behind it unless nobody will check it."""
         purchases = zip(*(one.rows() for one in self.purchases), strict=True) if self.purchases else [()] * len(self)
         rows = zip(self.customers, self.as_of.tolist(), self.journeys, self.following.rows(), purchases,
-                   self.feelings.rows(), self.behind(), strict=True)  # fmt: skip
+                   self.feelings.rows(), self.behind() if behind else [()] * len(self), strict=True)  # fmt: skip
         return [Insight(customer, at, self.model, *rest) for customer, at, *rest in rows]
 
     def __len__(self) -> int:

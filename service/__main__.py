@@ -56,7 +56,7 @@ def serve(
             app = create_app(settings, started=_keep)
             # uvicorn's access log would name paths, and so customers; RequestLog writes a line without them.
             uvicorn.run(app, host=settings.host, port=settings.port, access_log=False, log_config=None,
-                        server_header=False)  # fmt: skip
+                        server_header=False, timeout_graceful_shutdown=settings.stop_seconds)  # fmt: skip
         finally:
             if child is not None:
                 _end_worker(child)

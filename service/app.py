@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanag
 from functools import partial
 
 from fastapi import FastAPI
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 from models.bundle import load_bundle
 from service import errors, health, metrics
@@ -16,6 +15,7 @@ from service.access.keys import KeyRing
 from service.access.limits import Bounded, Limits
 from service.access.replays import Replays
 from service.clock import Clock, Ids, random_id, system_clock
+from service.compressing import Compressing
 from service.counters import Counters, CountRequests
 from service.customers.identity_routes import router as identity_router
 from service.customers.privacy import router as privacy_router
@@ -44,9 +44,6 @@ from service.reviews.marks import Marks
 from service.reviews.routes import router as reviews_router
 from service.settings import Settings
 from service.state import open_state
-
-COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/vnd.apache.parquet")
-"""Answers of these kinds are small already."""
 
 
 def create_app(
@@ -78,7 +75,7 @@ def create_app(
     errors.install(app)
     # The last that is added sees a request first.
     app.add_middleware(Replays)
-    app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=5, exclude_content_types=COMPRESSED)
+    app.add_middleware(Compressing)
     app.add_middleware(RequestLog, ids=ids)
     app.add_middleware(AllowBrowsers, origins=settings.cors_origins, api_origins=settings.api_origins)
     app.add_middleware(Bounded, most=settings.requests_at_once)

@@ -5,8 +5,8 @@ Knows no format of times (models/journey/event.py does).
 
 from __future__ import annotations
 
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -26,4 +26,4 @@ def system_clock() -> Micros:
 
 def random_id() -> str:
     """128 random bits as 32 hex digits."""
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

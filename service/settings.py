@@ -105,6 +105,8 @@ class Settings(BaseSettings):
     is profiled, with commas between; empty: a banner says nothing, only `do_not_profile` counts."""
     busy_seconds: float = Field(default=5.0, gt=0)
     """Seconds to wait for a database that another process writes to, before a request is answered 503."""
+    stop_seconds: int = Field(default=20, ge=1)
+    """Seconds that requests may still take once the service was told to stop; what is not answered by then is cut."""
     requests_at_once: int = Field(default=512, ge=1)
     """Most requests that are being answered; the next one is answered 503 and told when to come back."""
     key_requests_per_second: float = Field(default=0.0, ge=0)

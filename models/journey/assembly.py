@@ -14,6 +14,7 @@ from operator import attrgetter
 
 import numpy as np
 import pyarrow as pa
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from models.journey.arranging import Rows, arranged
@@ -40,9 +41,9 @@ class Feedback:
     rating: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One touchpoint with its owner and times: a row of a journey before it becomes columns."""
+class Step(Struct, frozen=True, gc=False):
+    """One touchpoint with its owner and times: a row of a journey before it becomes columns. Made by the million, and a
+    struct is made many times faster than a dataclass."""
 
     customer_id: str
     occurred_at: Micros

@@ -168,6 +168,7 @@ class KeyRing:
         self._database, self._watch = database, database.engine.raw_connection()
         self._seen: object = None
         self._found: dict[str, Key | None] = {}
+        self._noted: dict[str, Micros] = {}
 
     def find(self, whole: str) -> Key | None:
         """As `find`. SQLite's data version changes with every commit of another connection, and ours never commits."""
@@ -181,6 +182,13 @@ class KeyRing:
             self._found[hashed] = find(self._database, whole)
         return self._found[hashed]
 
+    def use_is_news(self, key: Key, now: Micros) -> bool:
+        """True to one of those who use a key at the same time, a minute after it was last noted."""
+        if not use_is_news(key, now) or now - self._noted.get(key.key_id, now - USED_EVERY) < USED_EVERY:
+            return False
+        self._noted[key.key_id] = now
+        return True
+
     def close(self) -> None:
         self._watch.close()
 
@@ -191,7 +199,7 @@ async def admit(request: Request, offered: Sequence[str], *scopes: str) -> Key:
     now, found = state.clock(), [ring.find(one) for one in offered if one]
     key = _permitted([one if one is not None and one.in_force(now) else None for one in found], scopes)
     limits_of(request).check(key.key_id)
-    if use_is_news(key, now):
+    if ring.use_is_news(key, now):
         await run_in_threadpool(note_use, state.service, key, now)
     return key
 

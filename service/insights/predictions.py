@@ -112,7 +112,7 @@ class Predictions:
             None if one is None else with_behaviour(next(spoken), one.said_at, seen_in(journeys, row, int(as_of[row])))
             for row, one in enumerate(latest)
         ]
-        insights = bundle.concluded(journeys, as_of, feelings, live.model, policy).insights()
+        insights = bundle.concluded(journeys, as_of, feelings, live.model, policy).insights(behind=False)
         if explain:
             insights = bundle.explained(insights, journeys, as_of, latest)
         return [one.withdrawn(one.journey) if one.customer_id in withdrawn else one for one in insights]

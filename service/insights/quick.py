@@ -6,11 +6,11 @@ with a query goes to that one.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeAlias, cast
 
+import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
@@ -21,10 +21,11 @@ from service.insights.asking import asking_of
 from service.insights.reading import StoredInsights, current
 from service.insights.shape import answer_of
 from service.live.bundles import bundles_of
-from service.responses import as_json, etag_of, unchanged
+from service.responses import etag_of, unchanged
 from service.state import State, state_of
 
 INSIGHT, PREDICTIONS = "/v1/customers/{customer_id}/insight", "/v1/predictions"
+Headers: TypeAlias = list[tuple[bytes, bytes]]
 _JSON = (b"content-type", b"application/json")
 _FRESH = (b"cache-control", b"private, no-cache")
 
@@ -45,10 +46,8 @@ class QuickInsight:
         if unchanged(request.headers.get("if-none-match"), etag):
             await send({"type": "http.response.start", "status": 304, "headers": headers[1:]})
             await send({"type": "http.response.body", "body": b""})
-            return
-        headers.append((b"content-length", str(len(body)).encode()))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        else:
+            await _told(send, 200, headers, body, head=scope["method"] == "HEAD")
 
 
 class QuickPredictions:
@@ -57,16 +56,23 @@ class QuickPredictions:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         key = await admit(request, credentials(request), "read", "provisional")
-        answer = await predictions(request, state_of(request), key)
-        await answer(scope, receive, send)
+        body = await predictions(request, state_of(request), key)
+        await _told(send, 200, [_JSON], body)
 
 
-async def predictions(request: Request, state: State, key: Key) -> Response:
+async def _told(send: Send, status: int, headers: Headers, body: bytes, *, head: bool = False) -> None:
+    """The answer, or its head alone, with its length."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": b"" if head else body})
+
+
+async def predictions(request: Request, state: State, key: Key) -> bytes:
     """The answer to journeys in a body. Raises what is wrong with it, or Unavailable where too much waits."""
     given = read(await read_body(request, state.settings.prediction_bytes), PredictionsIn)
     insights = await asking_of(request).ask(given)
     provisional = "provisional" in key.scopes
-    return as_json({"predictions": [answer_of(one, None, provisional=provisional) for one in insights]})
+    return msgspec.json.encode({"predictions": [answer_of(one, None, provisional=provisional) for one in insights]})
 
 
 class _Quick(Route):

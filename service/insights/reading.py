@@ -30,11 +30,14 @@ from service.state import State
 FIELDS = ("customer_id", "as_of", "model", "journey", "next_touchpoint", "purchase", "feeling")
 """What an insight consists of."""
 _STORED = """
-    SELECT identities.id, insights.body, insights.provisional_body,
+    SELECT identities.id, insights.{body},
            EXISTS (SELECT 1 FROM identities AS own JOIN consents ON consents.id = own.id AND consents.objects
                    WHERE own.customer_id = identities.customer_id)
     FROM identities LEFT JOIN insights ON insights.customer_id = identities.customer_id
     WHERE identities.id IN (SELECT value FROM json_each(?))"""
+_BODIES = {
+    provisional: _STORED.format(body="provisional_body" if provisional else "body") for provisional in (True, False)
+}
 
 
 class StoredInsights:
@@ -48,10 +51,11 @@ class StoredInsights:
         """The answer's bytes, by any id; None where there is none, or what is stored may not be told."""
         ids = ids_for(asked)
         cursor = self._held.cursor()
-        rows = {row[0]: row[1:] for row in cursor.execute(_STORED, (msgspec.json.encode(ids).decode(),)).fetchall()}
+        found = cursor.execute(_BODIES[provisional], (msgspec.json.encode(ids).decode(),)).fetchall()
         cursor.close()
-        body, provisional_body, withdrawn = next((rows[id] for id in ids if id in rows), (None, None, None))
-        return None if withdrawn else cast("bytes | None", provisional_body if provisional else body)
+        rows = {id: (body, withdrawn) for id, body, withdrawn in found}
+        body, withdrawn = next((rows[id] for id in ids if id in rows), (None, None))
+        return None if withdrawn else cast("bytes | None", body)
 
     def close(self) -> None:
         self._held.close()

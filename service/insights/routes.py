@@ -22,7 +22,7 @@ from service.insights.quick import predictions
 from service.insights.reading import current, fields_in, insight_at, only
 from service.insights.shape import answer_of
 from service.live.bundles import LiveBundles, bundles_of
-from service.responses import conditional
+from service.responses import JSON, conditional
 from service.state import State, state_of
 
 router = APIRouter(prefix="/v1", tags=["insights"])
@@ -72,4 +72,4 @@ def read_insight(
 @router.post("/predictions", openapi_extra=documented(PredictionsIn), responses=_PREDICTIONS)
 async def predict_journeys(request: Request, state: Services, key: Reader) -> Response:
     """Insights about up to 1,000 journeys in the body. Nothing is stored and no case is opened."""
-    return await predictions(request, state, key)
+    return Response(await predictions(request, state, key), media_type=JSON)

@@ -60,6 +60,7 @@ events = Table(
     Index("promise_events_of", "digest", "kind", "group_name", "number"),
     **holds_nothing("counts over many customers, and why a person acted"),
 )
+_NEWEST = select(func.max(events.c.number))
 """`why` is a sentence for people, `since` the last moment at which all was well, `body` the counts as JSON."""
 
 
@@ -151,7 +152,7 @@ def standing(connection: Connection, digest: str | None, policy: Policy) -> Stan
     """What of a bundle's promises does not stand now: what audits withdrew, and what follows from shifted inputs."""
     if digest is None:
         return ALL_STAND
-    newest = connection.execute(select(func.max(events.c.number))).scalar()
+    newest = connection.execute(_NEWEST).scalar()
     return _standing(connection, digest, policy) if newest else ALL_STAND
 
 

@@ -43,12 +43,12 @@ def make_key(folder: Path, *scopes: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
+def serving(folder: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), *arguments]
-    with subprocess.Popen(command, cwd=ROOT, env=environment(folder), stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=ROOT, env=environment(folder, **more), stderr=subprocess.DEVNULL) as process:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
                 wait_for(lambda: client.get("/healthz").status_code == 200)
@@ -66,6 +66,19 @@ def wait_for(happens: Any) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError("it did not happen")
+
+
+def test_a_service_that_is_told_to_stop_waits_no_longer_than_it_may_for_half_a_request(tmp_path: Path) -> None:
+    key = make_key(tmp_path, "ingest")
+    with (
+        serving(tmp_path, JOURNEY_STOP_SECONDS="1") as (process, client),
+        socket.create_connection((client.base_url.host, client.base_url.port or 80)) as half,
+    ):
+        head = f"POST /v1/batch HTTP/1.1\r\nHost: x\r\nAuthorization: {key['Authorization']}\r\n"
+        half.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+        wait_for(lambda: client.get("/healthz").status_code == 200)  # it came after ours
+        process.terminate()
+        process.wait(15)  # a body may take 30 seconds
 
 
 def test_what_was_answered_200_is_there_after_a_kill_9(tmp_path: Path) -> None:

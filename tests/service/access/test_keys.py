@@ -1,5 +1,7 @@
 """Keys: shown once, kept as a hash, scoped, revoked at once."""
 
+from contextlib import closing
+
 import pytest
 from sqlalchemy import select
 
@@ -71,3 +73,12 @@ def test_any_one_of_the_scopes_asked_for_is_enough_and_no_scope_implies_another(
         keys.authorize(house.state, [whole], "read")
     with pytest.raises(Unauthorized):
         keys.authorize(house.state, [], "read")
+
+
+def test_of_many_who_use_a_key_at_the_same_time_one_notes_it(house: House) -> None:
+    _, whole = keys.create(house.state.service, "tool", ["read"], house.clock())
+    with closing(keys.KeyRing(house.state.service)) as ring:
+        key, now = ring.find(whole), house.clock()
+        assert key is not None
+        assert [ring.use_is_news(key, now) for _ in range(3)] == [True, False, False]
+        assert [ring.use_is_news(key, now + keys.USED_EVERY) for _ in range(2)] == [True, False]

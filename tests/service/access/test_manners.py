@@ -216,6 +216,7 @@ def test_long_answers_are_gzipped_for_who_takes_it_and_small_ones_are_not(house:
     assert (zipped.headers["content-encoding"], "content-encoding" in plain.headers) == ("gzip", False)
     assert zipped.json() == plain.json()
     assert zipped.headers["etag"] == plain.headers["etag"]
+    assert (zipped.headers["vary"], plain.headers["vary"]) == ("Accept-Encoding", "Accept-Encoding")
     assert "content-encoding" not in house.client.get("/healthz", headers={"Accept-Encoding": "gzip"}).headers
 
 
