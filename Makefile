@@ -18,7 +18,7 @@ test: check $(CLIENTS_SETUP)
 
 # The long forms of what `make test` does in short: kills under load, clients through faults, fuzzing.
 campaign: $(SETUP) $(CLIENTS_SETUP)
-	JOURNEY_CAMPAIGN=1 $(BIN)/python -m pytest -s --timeout 3600 $$(grep -rl --include='*.py' JOURNEY_CAMPAIGN tests)
+	JOURNEY_CAMPAIGN=1 $(BIN)/python -m pytest -s --timeout 3600 $$(grep -rl --include='test_*.py' JOURNEY_CAMPAIGN tests)
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .

@@ -1,4 +1,5 @@
-"""What all tests share: laws are tried without a clock, so that a busy machine fails no test; the network is shut."""
+"""What all tests share: laws are tried without a clock, so that a busy machine fails no test, and on the
+same cases every time but in campaigns; the network is shut."""
 
 from collections.abc import Iterator
 
@@ -6,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import offline
+from tests.seeds import LONG
 
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=not LONG)
 settings.load_profile("untimed")
 pytest.register_assert_rewrite("tests.trained")
 

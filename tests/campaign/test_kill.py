@@ -29,9 +29,9 @@ from service.events.folded import feedback, identities, touchpoints
 from service.rebuild import rebuild
 from service.settings import Settings
 from service.state import State, open_state
+from tests.seeds import LONG, SEED
 
-KILLS = 20 if os.environ.get("JOURNEY_CAMPAIGN") else 3
-SEED = int(os.environ.get("JOURNEY_CAMPAIGN_SEED") or random.SystemRandom().randrange(2**32))
+KILLS = 20 if LONG else 3
 CLIENTS = 3
 PATIENCE_SECONDS = 60
 

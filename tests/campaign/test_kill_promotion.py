@@ -16,10 +16,10 @@ from pathlib import Path
 
 from models.bundle import check_manifest, write_manifest
 from models.ledger import bundle_folder, current, history
+from tests.seeds import LONG, SEED
 from training.publish import go_live, store
 
-KILLS = 20 if os.environ.get("JOURNEY_CAMPAIGN") else 4
-SEED = int(os.environ.get("JOURNEY_CAMPAIGN_SEED") or random.SystemRandom().randrange(2**32))
+KILLS = 20 if LONG else 4
 
 PUBLISHER = """
 import sys, json

@@ -24,6 +24,7 @@ from mlflow import MlflowClient
 from models.bundle import check_manifest, load_bundle
 from models.journey.touchpoint import Catalogue
 from models.ledger import bundle_folder, current, history
+from tests.seeds import LONG, SEED
 from tests.trained import NOW, Trained
 from tests.training.variants import variant
 from training.outside import answers
@@ -32,8 +33,6 @@ from training.registry import CHAMPION, EXAMPLE, NAME, PREVIOUS, mirror
 
 pytest_plugins = ["tests.trained"]
 
-LONG = bool(os.environ.get("JOURNEY_CAMPAIGN"))
-SEED = int(os.environ.get("JOURNEY_CAMPAIGN_SEED") or random.SystemRandom().randrange(2**32))
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 300
 

@@ -24,10 +24,9 @@ from service.clock import random_id
 from service.events import store as log
 from service.settings import Settings
 from service.state import open_state
+from tests.seeds import LONG, SEED
 
-CAMPAIGN = bool(os.environ.get("JOURNEY_CAMPAIGN"))
-KILLS = 20 if CAMPAIGN else 2
-SEED = int(os.environ.get("JOURNEY_CAMPAIGN_SEED") or random.SystemRandom().randrange(2**32))
+KILLS = 20 if LONG else 2
 CUSTOMERS = 10_000
 FIRST = parse_time("2026-01-05T10:00:00Z")
 AS_OF = "2026-01-31T00:00:00Z"
@@ -109,7 +108,7 @@ def test_a_score_that_is_killed_midway_goes_on_to_the_same_bytes(
     assert [path.name for path in tmp_path.iterdir() if "cut" in path.name] == [cut.name]
 
 
-@pytest.mark.skipif(not CAMPAIGN, reason="part of `make campaign`")
+@pytest.mark.skipif(not LONG, reason="part of `make campaign`")
 def test_killed_at_any_moment_from_its_start_to_its_end_it_comes_to_the_same_bytes(
     company: Mapping[str, str], tmp_path: Path
 ) -> None:

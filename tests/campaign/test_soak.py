@@ -30,7 +30,6 @@ from service.settings import Settings
 from service.state import open_state
 from tests.campaign.test_kill import (
     PATIENCE_SECONDS,
-    SEED,
     Client,
     Processes,
     assert_nothing_lost_and_nothing_twice,
@@ -38,12 +37,12 @@ from tests.campaign.test_kill import (
     load,
     wait_for_progress,
 )
+from tests.seeds import LONG, SEED
 from tests.service.fakes import publish
 from tests.trained import Trained
 
 pytest_plugins = ["tests.trained"]
-CAMPAIGN = os.environ.get("JOURNEY_CAMPAIGN") == "1"
-SECONDS = 600 if CAMPAIGN else 60
+SECONDS = 600 if LONG else 60
 MOST_GROWTH_MB = 64.0
 JOBS = 4
 pytestmark = [
@@ -182,7 +181,7 @@ def test_whatever_goes_wrong_under_load_nothing_acknowledged_is_lost(tmp_path: P
     wrong = [line for one in (*readers, asking) for line in one.wrong]
     print(f"{happened}, {sum(one.answered for one in readers)} answers, {grown:+.0f} MB")  # noqa: T201
     assert wrong == []
-    assert not CAMPAIGN or grown < MOST_GROWTH_MB
+    assert not LONG or grown < MOST_GROWTH_MB
     assert_nothing_lost_and_nothing_twice(settings, clients)
 
 

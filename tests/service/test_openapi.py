@@ -6,7 +6,6 @@ JOURNEY_CAMPAIGN=1 tries many more.
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -31,13 +30,11 @@ from service.access import keys
 from service.app import create_app
 from service.live.bundles import LiveBundles
 from service.settings import Settings
+from tests.seeds import LONG
 from tests.service.fakes import NOON, CountingIds, FakeClock, House, load_fake, publish, track
 
-CAMPAIGN = os.environ.get("JOURNEY_CAMPAIGN") == "1"
-pytestmark = pytest.mark.timeout(3_600 if CAMPAIGN else 600)
-TRIED = settings(
-    max_examples=200 if CAMPAIGN else 4, deadline=None, suppress_health_check=list(HealthCheck), database=None
-)
+pytestmark = pytest.mark.timeout(3_600 if LONG else 600)
+TRIED = settings(max_examples=200 if LONG else 4, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])

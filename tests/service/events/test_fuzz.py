@@ -5,7 +5,6 @@ JOURNEY_CAMPAIGN=1 tries many more.
 
 import gzip
 import json
-import os
 from collections.abc import Callable
 
 import pytest
@@ -16,12 +15,12 @@ from sqlalchemy import func, select
 from service.events.letters import dead_letters
 from service.events.routes import CALLS
 from service.events.store import log
+from tests.seeds import LONG
 from tests.service.fakes import House
 
-CAMPAIGN = os.environ.get("JOURNEY_CAMPAIGN") == "1"
-pytestmark = pytest.mark.timeout(1_800 if CAMPAIGN else 300)
+pytestmark = pytest.mark.timeout(1_800 if LONG else 300)
 TRIED = settings(
-    max_examples=10_000 if CAMPAIGN else 200, deadline=None, suppress_health_check=list(HealthCheck),
+    max_examples=10_000 if LONG else 200, deadline=None, suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
 SCALARS = (
@@ -116,7 +115,7 @@ def test_no_input_makes_a_500_or_half_a_batch(
 def test_what_was_taken_in_can_be_folded_and_what_was_refused_can_be_read_again(house: House) -> None:
     """The worker and the pages get through whatever a stranger sent."""
 
-    @settings(max_examples=500 if CAMPAIGN else 20, deadline=None)
+    @settings(max_examples=500 if LONG else 20, deadline=None)
     @given(bodies=st.lists(BODIES, min_size=1, max_size=6))
     def check(bodies: list[bytes]) -> None:
         for body in bodies:
