@@ -127,7 +127,8 @@ def _calibrated(said: HeldOut, rng: np.random.Generator) -> MeasuredPurchase:
 
 
 def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> MeasuredFeeling:
-    """One temperature, then the table of score and mistake of every text that no flag would send to a person.
+    """One temperature, no surer than its labels allow; then the table of score and mistake of every text that no flag
+    would send to a person.
 
     Texts that a flag or a person chose to have read prove nothing about the others and are left out. The stars are not
     shown to the flags here: where they are the label, a flag made of them would hide mistakes.
@@ -136,7 +137,7 @@ def calibrate_feeling(predictor: FeedbackPredictor, frame: pd.DataFrame) -> Meas
         raise TooLittleData(f"{len(frame)} labelled texts fall into the calibration part; {LEAST_CASES} are needed")
     label = polarity_codes(frame)
     prediction = predictor.predict(list(frame["text"]))
-    temperature = Temperature.fit(prediction.polarity, label)
+    temperature = replace(Temperature.fit(prediction.polarity, label), labels=len(frame))
     found = read(prediction, temperature, frame, predictor.language)
     unread = unflagged(found)
     wrong = found.polarity.argmax(axis=1) != label

@@ -41,9 +41,16 @@ class Temperature:
 
     >>> Temperature(2.0).apply(np.array([[0.9, 0.1, 0.0]])).round(2).tolist()
     [[0.75, 0.25, 0.0]]
+
+    With `labels` nothing is surer than so many of them allow: had all n been answered right, the next would be with
+    (n + 1) / (n + K) (Laplace's rule of succession), so the classes share K / (n + K) evenly.
+
+    >>> Temperature(1.0, labels=17).apply(np.array([[1.0, 0.0, 0.0]])).round(2).tolist()
+    [[0.9, 0.05, 0.05]]
     """
 
     temperature: float
+    labels: float = math.inf
     name: ClassVar[str] = "temperature"
 
     @classmethod
@@ -68,16 +75,19 @@ class Temperature:
         """Calibrated probabilities, shape (n, K) as ``prob``."""
         checked = probabilities("prob", prob, ndim=2)
         raised = (checked / checked.max(axis=1, keepdims=True)) ** (1.0 / self.temperature)
-        return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)
+        found = np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)
+        shared = 1.0 / (self.labels + checked.shape[1])
+        return found if math.isinf(self.labels) else found * (1.0 - checked.shape[1] * shared) + shared
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` reads it back."""
-        return {"name": self.name, "temperature": self.temperature}
+        limited = {} if math.isinf(self.labels) else {"labels": self.labels}
+        return {"name": self.name, "temperature": self.temperature, **limited}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """What `to_dict` wrote."""
-        return cls(float(data["temperature"]))
+        return cls(float(data["temperature"]), float(data.get("labels", math.inf)))
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:

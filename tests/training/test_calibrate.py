@@ -205,6 +205,13 @@ def test_the_table_of_feelings_holds_only_what_no_flag_sends_to_a_person() -> No
     assert set(measured.table.group) == {"survey", "email"}
 
 
+def test_no_feeling_is_told_as_certain_however_right_the_labelled_ones_were() -> None:
+    frame = pd.DataFrame({"text": ["positive words about the car and the people"] * 96, "polarity": ["positive"] * 96})
+    measured = calibrate_feeling(cast(FeedbackPredictor, Reads()), frame)
+    assert measured.table.score.max() <= 0.97  # 97 of 100: all 96 right, and four answers to choose from
+    assert measured.temperature.apply(np.array([[1.0, 0.0, 0.0, 0.0]])).max() == pytest.approx(0.97)
+
+
 def test_stars_that_are_the_label_raise_no_flag_that_would_hide_mistakes() -> None:
     text = "positive words about the car and the people"
     frame = pd.DataFrame({"text": [text] * 40, "rating": [1.0] * 40})

@@ -112,6 +112,17 @@ def test_temperature_keeps_the_ranking_and_impossible_classes() -> None:
     assert out.sum() == pytest.approx(1.0)
 
 
+@given(seed=seeds, labels=st.integers(1, 10_000), classes=st.integers(2, 9))
+def test_nothing_is_surer_than_its_labels_allow_and_the_ranking_stays(seed: int, labels: int, classes: int) -> None:
+    raw = softmax(np.random.default_rng(seed).normal(size=(20, classes)) * 30)
+    limited = Temperature(0.5, labels=labels)
+    told = limited.apply(raw)
+    assert (told <= (labels + 1) / (labels + classes) + 1e-12).all()
+    np.testing.assert_allclose(told.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(told.argmax(axis=1), raw.argmax(axis=1))
+    assert Temperature.from_dict(json.loads(json.dumps(limited.to_dict()))) == limited
+
+
 def test_temperature_stays_at_one_on_few_cases() -> None:
     assert Temperature.fit(np.full((10, 2), 0.5), np.zeros(10, dtype=int)).temperature == 1.0
 
