@@ -24,7 +24,7 @@ from training.pretrain import PretrainConfig, Pretraining
 from training.pretrain_data import LEVELS, PretrainTexts, read_pretrain_texts
 
 LEARNED, ASKED = 5_000, 1_200
-BASE = PretrainConfig(epochs=2, rank=32, learning_rate=4e-4, threads=1)
+BASE = PretrainConfig(epochs=2, rank=32, learning_rate=4e-4, short_passes=0, threads=1)
 WAYS = {
     "LoRA 32, all linear": BASE,
     "whole encoder": replace(BASE, rank=0, learning_rate=1e-4),

@@ -30,8 +30,8 @@ from training.quantise import Feed
 WIDTHS = {"polarity": len(POLARITIES), "emotions": len(EMOTIONS), "nuance": len(NUANCES), "intensity": 2}
 LAYERS_FROM = 1_500
 """From so many texts the layers of an encoder that was taught feelings learn too: fewer would make it forget."""
-REHEARSAL, REHEARSED_EVERY = 0.4, 2
-"""What sentences of our own count for beside a batch, and in every which batch: more keeps more and learns less."""
+REHEARSAL = 0.5
+"""What sentences of our own count for beside each batch: more keeps more and learns less."""
 _LEAST_VALIDATION = 20
 
 Progress = Callable[[str, int, int], None]
@@ -233,7 +233,7 @@ class FeedbackFit:
             floats = {name: one.float() for name, one in zip(self.net.names, outputs, strict=True)}
             names = tuple(self.targets.labels)
             loss = feeling_loss(tuple(floats[name] for name in names), names, self.targets.rows(torch.from_numpy(rows)))
-            if self.rehearsal is not None and len(losses) % REHEARSED_EVERY == 0:
+            if self.rehearsal is not None:
                 with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
                     loss = loss + REHEARSAL * self.rehearsal.loss(self.net, self.rng)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -16,7 +16,7 @@ from torch import Tensor
 from models.features.text import encode_texts, load_tokenizer
 from models.nets.feedback import FeedbackNet, FeelingTargets, feeling_loss
 from training.feedback_heads import rehearsed
-from training.nuanced import nuanced_sentences
+from training.situations import all_sentences
 
 _FILLINGS = 6
 _DRAWN = 8
@@ -35,7 +35,7 @@ class Rehearsal:
     @classmethod
     def of(cls, net: FeedbackNet, tokenizer: str, max_tokens: int, seed: int) -> Rehearsal:
         """Ask the net as it is now."""
-        own = [one.text for one in nuanced_sentences(_FILLINGS, np.random.default_rng(seed))]
+        own = [one.text for one in all_sentences(_FILLINGS, np.random.default_rng(seed))]
         encoded = encode_texts(load_tokenizer(tokenizer, max_tokens), own)
         ids, mask = torch.from_numpy(encoded.input_ids), torch.from_numpy(encoded.attention_mask)
         return cls(ids, mask, said(net, ids, mask, net.names))

@@ -7,6 +7,7 @@ slots. They teach beside real texts; nothing is measured on them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +43,7 @@ _PATTERNS: dict[tuple[str, str, float], tuple[str, ...]] = {
         "I wouldn't hesitate to buy the {thing} again.", "Nothing was too much trouble for {who}.",
         "You won't regret getting this {thing}.", "I was worried about the {thing}, but it is wonderful.",
         "I expected the worst and {who} proved me wrong.", "Not bad at all, in fact rather brilliant.",
-        "I don't know how I lived without this {thing}.", "It never fails to make me smile.",
+        "I don't know how I lived without this {thing}.", "Never a dull day with this {thing}.",
         "Despite the bad reviews, the {thing} is excellent.", "My only complaint is that I didn't buy two.",
         "I thought I would hate the {thing}, and now I love it.", "{who} couldn't have been more helpful.",
         "In all these years {who} never disappointed us.", "Far from cheap, yet worth every cent.",
@@ -89,7 +90,8 @@ _PATTERNS: dict[tuple[str, str, float], tuple[str, ...]] = {
         "Pretty, but far too expensive for what it is.",
     ),
     ("negative", "ironic", -2.3): (
-        "Oh great, the {thing} is late again.", "Only {span} on hold, I feel so valued.", "Thanks for nothing.",
+        "Oh great, the {thing} is late again.", "Only {span} on hold, I feel so valued.",
+        "Thanks for that, I was not using my weekend anyway.",
         "Just what I needed, another broken {part}.", "Well done {who}, you lost my {thing} for the {count} time.",
         "I love paying for a {thing} that does not work.", "Wonderful, a {thing} without a {part}.",
         "Yeah, right, in {span}.", "What a joy to spend {span} talking to a robot.",
@@ -220,11 +222,16 @@ def nuanced_sentences(each: int, rng: np.random.Generator) -> list[Sentence]:
     found = []
     for (polarity, nuance, intensity), patterns in _PATTERNS.items():
         for pattern in patterns:
-            texts = dict.fromkeys(_filled(pattern, rng) for _ in range(each))
+            texts = dict.fromkeys(filled(pattern, rng, SLOTS) for _ in range(each))
             found += [Sentence(text, polarity, nuance, intensity) for text in texts]
     return found
 
 
-def _filled(pattern: str, rng: np.random.Generator) -> str:
-    text = re.sub(r"\{(\w+)\}", lambda slot: SLOTS[slot[1]][int(rng.integers(len(SLOTS[slot[1]])))], pattern)
+def filled(pattern: str, rng: np.random.Generator, slots: Mapping[str, Sequence[str]]) -> str:
+    """A pattern with every slot filled at random, beginning with a capital.
+
+    >>> filled("{who} smiled.", np.random.default_rng(0), {"who": ["the crew"]})
+    'The crew smiled.'
+    """
+    text = re.sub(r"\{(\w+)\}", lambda slot: slots[slot[1]][int(rng.integers(len(slots[slot[1]])))], pattern)
     return text[0].upper() + text[1:]

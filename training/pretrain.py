@@ -1,8 +1,9 @@
 """Teach the encoder that is shipped: one adapter and its heads, on several labelled sets at once.
 
 Emotions, the distribution of single readers' ratings, polarity, nuance, and stars as ordinal hints share one encoder.
-It goes on after the last whole epoch where it was stopped. It measures nothing (`training/pretrain_measure.py` does)
-and builds nothing to serve (`training/pretrained.py` does).
+Whole passes over all texts, then short ones from there in which the small sets count; what is kept is their mean. It
+goes on after the last pass where it was stopped. It measures nothing (`training/measure/pretrained.py` does) and builds
+nothing to serve (`training/pretrained.py` does).
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from training.adapter import attach, learned
 from training.loop import torch_threads
 from training.losses import emotion_loss, ordinal_loss, readers_loss
 from training.pretrain_data import LEVELS, WIDTHS, PretrainTexts
+from training.soup import SHORT, mean, often
 
 Progress = Callable[[str], None]
-_WARM_UP = 300
+_WARM_UP, _SHORT_WARM_UP = 300, 50
 HEADS = ("polarity", "emotions", "nuance", "readers")
 _SHARES = {"emotions": 0.35, "readers": 1.0, "polarity": 0.5, "nuance": 0.5, "stars": 0.3}
 """What a nat of each head counts for: emotions are a sum over 28 yes or no."""
@@ -51,6 +53,8 @@ class PretrainConfig:
             follows it falls to 0, from the whole, a half, a third and so on, so that a run may end after any epoch and
             go on later (warm restarts; Loshchilov and Hutter 2017).
         head_learning_rate: of the heads.
+        short_passes: passes as `training.soup.SHORT` names them, each from the last whole one, at a third of the rates,
+            falling to 0. What is kept is the mean of the last two whole passes and of these; with 0 the last pass is.
         bfloat16: multiply in bfloat16 where the processor has matrix units for it.
     """
 
@@ -63,6 +67,7 @@ class PretrainConfig:
     batch_size: int = 32
     learning_rate: float = 8e-4
     head_learning_rate: float = 2e-3
+    short_passes: int = len(SHORT)
     bfloat16: bool = True
     threads: int = 2
     seed: int = 0
@@ -142,31 +147,56 @@ class Pretraining:
             self.net = _net(encoder, config, self.bfloat16)
         self.texts = Encoded.of(texts, self.tokenizer, config.max_tokens)
         self.training = np.flatnonzero(~texts.held_out)
+        self.source = texts.source
         self.steps = config.epochs * math.ceil(len(self.training) / config.batch_size)
         self.optimizer, self.schedule = _optimizer(self.net, config, self.steps)
         self.losses: list[float] = []
 
     def run(self) -> None:
-        """All epochs that are still to do."""
+        """All passes that are still to do."""
         self._resume()
         with torch_threads(self.config.threads), torch.random.fork_rng(devices=[]):
             for epoch in range(len(self.losses), self.config.epochs):
-                self.losses.append(self._one_pass(epoch))
+                self.losses.append(self._one_pass(epoch, self.training, self.schedule))
                 self._keep()
+            for number in range(self.config.short_passes):
+                self._short_pass(number)
+        if self.config.short_passes:
+            whole = [self._epoch(number) for number in range(max(1, self.config.epochs - 1), self.config.epochs + 1)]
+            short = [self._short(number) for number in range(self.config.short_passes)]
+            self._set(mean([_net_of(load_file(file)) for file in (*whole, *short)]))
         self.net.eval()
 
-    def _one_pass(self, epoch: int) -> float:
+    def _short_pass(self, number: int) -> None:
+        """One short pass from the last whole one; none where it was run before."""
+        if self._short(number).is_file():
+            return
+        self._set(load_file(self._epoch(self.config.epochs)), optimizer=True)
+        inside = self.training
+        drawn = often(self.source[inside], SHORT[number], np.random.default_rng([self.config.seed, number]))
+        steps = max(1, math.ceil(len(drawn) / self.config.batch_size))
+
+        def height(step: int) -> float:
+            return min(1.0, (step + 1) / _SHORT_WARM_UP) * max(0.0, 1 - step / steps) / 3
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, height)
+        self._one_pass(self.config.epochs + number, inside[drawn], schedule)
+        partial = self.folder / "state.partial"
+        save_file({f"net {name}": tensor.detach().contiguous() for name, tensor in self._learning()}, partial)
+        partial.rename(self._short(number))
+
+    def _one_pass(self, epoch: int, texts: NDArray[np.int64], schedule: torch.optim.lr_scheduler.LambdaLR) -> float:
         self.net.train()
         torch.manual_seed(self.config.seed + epoch)  # dropout is the same whether or not the run was stopped before
         began, losses = time.monotonic(), []
-        per_epoch = self.steps // self.config.epochs
-        for step, rows in enumerate(self._batches(epoch), 1):
+        per_epoch = math.ceil(len(texts) / self.config.batch_size)
+        for step, rows in enumerate(self._batches(epoch, texts), 1):
             self.optimizer.zero_grad(set_to_none=True)
             loss = self.net.loss(self.outputs(rows), self.texts, rows, self.config.emotions)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
             self.optimizer.step()
-            self.schedule.step()
+            schedule.step()
             losses.append(float(loss.detach()))
             if step % 100 == 0 or step == per_epoch:
                 left = (time.monotonic() - began) / step * (per_epoch - step)
@@ -184,10 +214,10 @@ class Pretraining:
             said: dict[str, Tensor] = self.net(ids, mask)
         return said
 
-    def _batches(self, epoch: int) -> Iterator[Tensor]:
+    def _batches(self, epoch: int, texts: NDArray[np.int64]) -> Iterator[Tensor]:
         """Shuffled batches of texts of like length; every epoch has its own order, whatever came before."""
         rng = np.random.default_rng([self.config.seed, epoch])
-        size, order = self.config.batch_size, rng.permutation(self.training)
+        size, order = self.config.batch_size, rng.permutation(texts)
         batches = []
         for first in range(0, len(order), size * 32):
             part = order[first : first + size * 32]
@@ -205,7 +235,9 @@ class Pretraining:
                 tensors[f"{key} {name}"] = torch.as_tensor(value).clone()
         save_file(tensors, self.folder / "state.partial")
         told = {"config": asdict(self.config), "losses": self.losses}
-        (self.folder / "state.partial").rename(self.folder / f"epoch-{len(self.losses)}.safetensors")
+        (self.folder / "state.partial").rename(self._epoch(len(self.losses)))
+        for stale in self.folder.glob("short-*.safetensors"):  # they began where another run was
+            stale.unlink()
         partial = self.folder / "state.json.partial"
         partial.write_text(json.dumps(told) + "\n", "utf-8")
         partial.rename(self.folder / "state.json")
@@ -215,21 +247,31 @@ class Pretraining:
         told = json.loads(file.read_text("utf-8")) if file.is_file() else None
         if told is None or len(told["losses"]) > self.config.epochs:
             return
-        other = {"epochs": 0, "threads": 0}  # these may change on the way
+        other = {"epochs": 0, "threads": 0, "short_passes": 0}  # these may change on the way
         if told["config"] | other != asdict(self.config) | other:
             return
         self.losses = told["losses"]
-        tensors = load_file(self.folder / f"epoch-{len(self.losses)}.safetensors")
-        with torch.no_grad():
-            for name, parameter in self._learning():
-                parameter.copy_(tensors[f"net {name}"])
-                kept = {key.split(" ")[0]: key for key in tensors if key.endswith(f" {name}") and key[:4] != "net "}
-                self.optimizer.state[parameter] = {short: tensors[key] for short, key in kept.items()}
+        self._set(load_file(self._epoch(len(self.losses))), optimizer=True)
         self.schedule.last_epoch = len(self.losses) * (self.steps // self.config.epochs)
         rates = zip(self.optimizer.param_groups, self.schedule.base_lrs, self.schedule.lr_lambdas, strict=True)
         for group, rate, height in rates:
             group["lr"] = rate * height(self.schedule.last_epoch)
         self.progress(f"going on after epoch {len(self.losses)}")
+
+    def _set(self, tensors: dict[str, Tensor], *, optimizer: bool = False) -> None:
+        """Take up the weights of a pass, and where its optimizer was."""
+        with torch.no_grad():
+            for name, parameter in self._learning():
+                parameter.copy_(tensors[f"net {name}"])
+                kept = {key.split(" ")[0]: key for key in tensors if key.endswith(f" {name}") and key[:4] != "net "}
+                if optimizer:
+                    self.optimizer.state[parameter] = {short: tensors[key] for short, key in kept.items()}
+
+    def _epoch(self, number: int) -> Path:
+        return self.folder / f"epoch-{number}.safetensors"
+
+    def _short(self, number: int) -> Path:
+        return self.folder / f"short-{number + 1}.safetensors"
 
     def _learning(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, parameter) for name, parameter in self.net.named_parameters() if parameter.requires_grad]
@@ -241,6 +283,11 @@ class Pretraining:
         named = self.net.heads.named_parameters()
         heads = {f"heads.{name.replace('readers', 'intensity.levels')}": tensor.detach() for name, tensor in named}
         return {**{f"encoder.{name}": tensor.detach() for name, tensor in found.items()}, **heads}
+
+
+def _net_of(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The weights alone, without the optimizer's state."""
+    return {name: tensor for name, tensor in tensors.items() if name.startswith("net ")}
 
 
 def _net(encoder: PreTrainedModel, config: PretrainConfig, bfloat16: bool) -> PretrainNet:

@@ -18,7 +18,7 @@ from scipy.special import ndtr
 from models.features.text import content_hash
 from models.journey.eventlog import Table
 from models.predictors.feedback import EMOTIONS, INTENSITY_LIMIT, NUANCES, POLARITIES
-from training.nuanced import nuanced_sentences
+from training.situations import all_sentences
 
 LEVELS = np.arange(-INTENSITY_LIMIT, INTENSITY_LIMIT + 1)
 """The nine answers of one reader."""
@@ -145,7 +145,7 @@ def _all(folder: Path, rng: np.random.Generator) -> Iterator[_Labelled]:
     yield from _clothing(folder / "clothing_reviews" / "train.csv", rng)
     for row in Table(folder / "sarcasm" / "train.csv").rows():
         yield from _sarcasm(row)
-    for one in nuanced_sentences(_FILLINGS, rng):
+    for one in all_sentences(_FILLINGS, rng):
         yield _Labelled(one.text, "own", False, {
             "polarity": (_one_hot(one.polarity, POLARITIES), 1.0),
             "nuance": (_one_hot(one.nuance, NUANCES), 1.0),

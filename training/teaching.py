@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,11 +51,10 @@ def pretrain(
         config = PretrainConfig(
             encoder=encoder, rank=rank, layers=layers, emotions=emotions, epochs=epochs, threads=threads, seed=seed
         )
-        began = time.monotonic()
         fit = Pretraining(found, config, out / "unfinished", lambda line: stderr().print(line, highlight=False))
         fit.run()
-        taught = {"trained_with": asdict(config), "seconds": round(time.monotonic() - began), "losses": fit.losses}
-        told = write_measured(out, fit.tensors(), taught | {"encoder": encoder}, found, seed)
+        taught = {"encoder": encoder, "trained_with": asdict(config), "losses": [round(one, 4) for one in fit.losses]}
+        told = write_measured(out, fit.tensors(), taught, found, seed)
     except (EventLogError, EncoderNotFoundError, ParityError, ValueError) as error:
         raise refused(str(error)) from None
     typer.echo(json.dumps(told))

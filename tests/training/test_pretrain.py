@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -21,15 +22,16 @@ from models.predictors.feedback import NUANCES, POLARITIES, FeedbackPredictor
 from tests.tiny_encoder import write_tiny_encoder
 from training.__main__ import app
 from training.adapter import AdapterError, attach, learned, merge, read_adapter, write_adapter
+from training.behaviour.suite import accepted, sentences
 from training.feedback import FeedbackConfig, build_start, fit_feedback
 from training.feedback_fit import FeedbackFit
 from training.feedback_heads import fit_heads, rehearsed
 from training.losses import emotion_loss, ordinal_loss, readers_loss
 from training.measure.feedback import FeedbackMeasurement, measure_feedback
-from training.nuanced import nuanced_sentences
 from training.pretrain import PretrainConfig, Pretraining
 from training.pretrain_data import PretrainTexts, held, of_emotions, of_ratings, read_pretrain_texts
 from training.pretrained import load_start
+from training.situations import all_sentences
 
 GOOD, BAD, PLAIN = ["love", "superb", "friendly"], ["hate", "awful", "rude"], ["parked", "blue", "delivered"]
 
@@ -145,11 +147,43 @@ def test_emotions_of_both_kinds_make_a_text_mixed() -> None:
 
 
 def test_own_sentences_fill_every_slot_and_cover_every_nuance() -> None:
-    said = nuanced_sentences(3, np.random.default_rng(1))
+    said = all_sentences(3, np.random.default_rng(1))
     assert not any("{" in one.text or "}" in one.text for one in said)
     assert {one.nuance for one in said} == set(NUANCES)
     assert {one.polarity for one in said} == set(POLARITIES)
     assert all(-4 <= one.intensity <= 4 for one in said)
+
+
+def test_no_sentence_of_our_own_is_one_that_the_behaviour_suite_asks() -> None:
+    asked = {text for one in sentences()["capability"] for text, _ in accepted(one)}
+    asked |= {text for one in sentences()["stronger"] for pair in one["pairs"] for text in pair}
+    assert asked.isdisjoint(one.text for one in all_sentences(6, np.random.default_rng(0)))
+
+
+def test_what_is_kept_is_the_mean_of_the_last_whole_passes_and_the_short_one(
+    texts: PretrainTexts, config: PretrainConfig, tmp_path: Path
+) -> None:
+    few = texts.fewer(120, np.random.default_rng(0))
+    fit = Pretraining(few, config, tmp_path, lambda line: None)
+    fit.run()
+    files = [tmp_path / f"{name}.safetensors" for name in ("epoch-1", "epoch-2", "short-1")]
+    passes = [load_file(file)["net heads.polarity.weight"] for file in files]
+    assert torch.equal(fit.net.heads["polarity"].get_parameter("weight"), torch.stack(passes).mean(0))
+    assert not torch.equal(passes[1], passes[2])
+
+
+def test_a_run_stopped_in_its_short_pass_goes_on_to_the_same_bits(
+    texts: PretrainTexts, config: PretrainConfig, tmp_path: Path
+) -> None:
+    few = texts.fewer(120, np.random.default_rng(0))
+    whole = Pretraining(few, config, tmp_path, lambda line: None)
+    whole.run()
+    (tmp_path / "short-1.safetensors").unlink()
+    told: list[str] = []
+    again = Pretraining(few, config, tmp_path, told.append)
+    again.run()
+    assert [line.split(":")[0] for line in told] == ["going on after epoch 2", "epoch 3"]
+    assert all(torch.equal(tensor, again.tensors()[name]) for name, tensor in whole.tensors().items())
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(texts: PretrainTexts, config: PretrainConfig, tmp_path: Path) -> None:

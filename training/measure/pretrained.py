@@ -23,6 +23,8 @@ from training.measure.purchase import ranking
 from training.pretrain_data import LEVELS, STRONG, PretrainTexts
 
 RATED = ("movies", "news", "tweets")
+SPLIT = 0.25
+"""On so large a part of the texts, those with the widest spread, readers are taken to split."""
 
 
 def measure_pretrained(texts: PretrainTexts, predictor: FeedbackPredictor, seed: int) -> dict[str, Any]:
@@ -73,7 +75,8 @@ def f1(said: NDArray[np.bool_], truth: NDArray[np.bool_]) -> Floats:
 def _rated(
     said: FeelingPrediction, held: PretrainTexts, rows: NDArray[np.bool_], rng: np.random.Generator
 ) -> dict[str, Figure]:
-    """r with the readers' mean, rho with their spread, and macro-F1 of negative, neutral and positive."""
+    """r with the readers' mean, rho with their spread, macro-F1 of negative, neutral and positive; how well the spread
+    finds the texts on which readers split, and how much better than 1 - the highest probability of polarity does."""
     if said.intensity_mean is None or said.intensity_spread is None:
         raise figures.MeasureError("the predictor tells no intensity")
     shares = held.labels["readers"][rows]
@@ -83,13 +86,21 @@ def _rated(
     label = np.where(mean <= -STRONG, 0, np.where(mean >= STRONG, 2, 1)).astype(np.int64)
     answer = folded(said.polarity[rows]).argmax(axis=1)
 
+    split = spread >= np.quantile(spread, 1 - SPLIT)
+    doubt = 1.0 - said.polarity[rows].max(axis=1)
+
     def rho(i: NDArray[np.int64]) -> float:
         return correlation(rankdata(wide[i]), rankdata(spread[i]))
+
+    def over_doubt(i: NDArray[np.int64]) -> float:
+        return metrics.auc(wide[i], split[i]) - metrics.auc(doubt[i], split[i])
 
     return {
         "pearson": figures.redrawn(lambda i: correlation(ours[i], mean[i]), each, rng),
         "spread_spearman": figures.redrawn(rho, each, rng),
         "macro_f1": figures.redrawn(lambda i: metrics.macro_f1(answer[i], label[i]), each, rng),
+        "split_auc": figures.redrawn(lambda i: metrics.auc(wide[i], split[i]), each, rng),
+        "split_auc_over_doubt": figures.redrawn(over_doubt, each, rng),
     }
 
 
