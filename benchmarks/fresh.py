@@ -7,8 +7,10 @@ a challenger was worse, by more cases than any gate has. Takes no part in traini
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,26 +24,33 @@ from models.journey.eventlog import read_events
 from models.journey.journeys import Journeys
 from models.journey.target import Target
 from models.journey.touchpoint import Catalogue
+from models.predictors.feedback import POLARITIES
 from training.evaluate import ask_landmarks, ask_steps
-from training.gate.cases import Floats, Spoken, likelihoods
+from training.gate.cases import Floats, Spoken, likelihoods, over, polarities
 from training.splits import Slice
 
+Score = Literal["log-loss", "Brier"]
 STEPS_DAYS, MOMENTS_DAYS = 28, 7
 """What comes in these days after an export is asked; likelihoods of moments in these, their horizons following."""
+TEXTS_DAYS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """By how much the challenger's mean log-loss is above the champion's, in nats, with its 95 % interval."""
+    """By how much the challenger's mean loss is above the champion's, with its 95 % interval; log-loss is in nats."""
 
     question: str
     cases: int
     mean: float
     low: float
     high: float
+    score: Score = "log-loss"
+    decides: bool = True
+    """False where it is a part of what another line tells."""
 
     def __str__(self) -> str:
-        return f"{self.question} {self.mean:+.4f} ({self.low:+.4f} .. {self.high:+.4f})"
+        asked = self.question if self.score == "log-loss" else self.score
+        return f"{asked} {self.mean:+.4f} ({self.low:+.4f} .. {self.high:+.4f})"
 
 
 @dataclass
@@ -60,46 +69,70 @@ class Fresh:
         return self._read[1]
 
     def told(
-        self, events: pd.DataFrame, champion: LoadedBundle, challenger: LoadedBundle, since: Micros
-    ) -> list[Truth]:
+        self, events: pd.DataFrame, feedback: pd.DataFrame, champion: LoadedBundle, challenger: LoadedBundle,
+        since: Micros,
+    ) -> list[Truth]:  # fmt: skip
         """Of every question that both answer, after `since`."""
-        journeys, found = self.journeys(events), []
+        journeys, found = self.journeys(events), list[Truth]()
         if champion.next_touchpoint and challenger.next_touchpoint:
-            found.append(_steps(champion, challenger, journeys, since))
+            found += _steps(champion, challenger, journeys, since)
         for name, target in challenger.targets.items():
             if name in champion.purchase and name in challenger.purchase:
-                found.append(_moments(champion, challenger, journeys, target, since))
+                found += _moments(champion, challenger, journeys, target, since)
+        if champion.feedback and challenger.feedback:
+            found += _texts(champion, challenger, feedback, since)
         return found
 
 
-def _steps(champion: LoadedBundle, challenger: LoadedBundle, journeys: Journeys, since: Micros) -> Truth:
+def _steps(champion: LoadedBundle, challenger: LoadedBundle, journeys: Journeys, since: Micros) -> list[Truth]:
     vocabulary = Vocabulary.of(journeys)
     asked = ask_steps(journeys, Spoken(vocabulary), Slice(since, since + STEPS_DAYS * DAY), np.random.default_rng(0))
     came = [vocabulary.touchpoints[code] for code in asked.label]
-    lost = []
+    told, known = [], np.ones(len(came), dtype=np.bool_)
     for bundle in (champion, challenger):
         predictor, measured = bundle.next_touchpoint, bundle.measured.next_touchpoint
         assert predictor is not None
         assert measured is not None
-        column = {name: number for number, name in enumerate(predictor.vocabulary.touchpoints)}
+        words = predictor.vocabulary.touchpoints
         chance = measured.chance(predictor.predict(asked.seen, asked.as_of).distribution, asked.seen.lengths)
-        given = [chance[row, column[name]] if name in column else np.nan for row, name in enumerate(came)]
-        lost.append(-np.log(np.array(given, dtype=np.float64)))
-    rows = np.flatnonzero(~np.isnan(lost[0] + lost[1]))  # those that both have a name for
-    return _truth("next touchpoint", lost[1][rows], lost[0][rows], asked.customer[rows])
+        told.append(over(vocabulary.touchpoints, words, chance))
+        known &= np.isin(came, words)
+    rows = np.flatnonzero(known)  # what came has a name in both
+    said, label, customer = [one[rows] for one in told], asked.label[rows], asked.customer[rows]
+    logs, squares = ([loss(one, label) for one in said] for loss in (metrics.log_losses, metrics.brier_losses))
+    return [_truth("next touchpoint", logs, customer), _truth("next touchpoint", squares, customer, "Brier")]
 
 
 def _moments(
     champion: LoadedBundle, challenger: LoadedBundle, journeys: Journeys, target: Target, since: Micros
-) -> Truth:
+) -> list[Truth]:
     asked = ask_landmarks(journeys, target, Slice(since, since + MOMENTS_DAYS * DAY), np.random.default_rng(0))
-    lost = [
-        metrics.binary_log_losses(likelihoods(one, asked.seen, asked.as_of, target.name), asked.happened)
-        for one in (champion, challenger)
-    ]
-    return _truth(f"purchase: {target.name}", lost[1], lost[0], asked.customer)
+    said = [likelihoods(one, asked.seen, asked.as_of, target.name) for one in (champion, challenger)]
+    logs, squares = (
+        [loss(one, asked.happened) for one in said] for loss in (metrics.binary_log_losses, metrics.brier_losses)
+    )
+    question = f"purchase: {target.name}"
+    return [_truth(question, logs, asked.customer), _truth(question, squares, asked.customer, "Brier")]
 
 
-def _truth(question: str, ours: Floats, theirs: Floats, customer: np.ndarray) -> Truth:
-    found = metrics.paired_bootstrap(ours, theirs, customer, np.random.default_rng(0), 500)
-    return Truth(question, len(ours), found.mean, found.low, found.high)
+def _texts(champion: LoadedBundle, challenger: LoadedBundle, feedback: pd.DataFrame, since: Micros) -> list[Truth]:
+    """Of all texts since some weeks before: nobody learned from any of them. Sarcastic ones are told apart, too."""
+    said_at = feedback["said_at"].astype("datetime64[us, UTC]").astype(np.int64).to_numpy()
+    asked = feedback[(said_at >= since - TEXTS_DAYS * DAY) & feedback["polarity"].isin(POLARITIES)]
+    label = np.array([POLARITIES.index(one) for one in asked["polarity"]], dtype=np.int64)
+    customer = pd.factorize(asked["user_id"])[0].astype(np.int64)
+    said = [polarities(one, list(asked["text"])) for one in (champion, challenger)]
+    logs, squares = ([loss(one, label) for one in said] for loss in (metrics.log_losses, metrics.brier_losses))
+    found = [_truth("feeling", logs, customer), _truth("feeling", squares, customer, "Brier")]
+    sarcastic = np.flatnonzero(asked["sarcastic"])
+    if len(sarcastic):
+        apart = _truth("feeling in sarcasm", [one[sarcastic] for one in logs], customer[sarcastic])
+        found.append(replace(apart, decides=False))
+    return found
+
+
+def _truth(question: str, losses: Sequence[Floats], customer: np.ndarray, score: Score = "log-loss") -> Truth:
+    """Of losses of the champion and of the challenger."""
+    champion, challenger = losses
+    found = metrics.paired_bootstrap(challenger, champion, customer, np.random.default_rng(0), 500)
+    return Truth(question, len(customer), found.mean, found.low, found.high, score)

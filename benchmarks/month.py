@@ -4,8 +4,8 @@ A made-up company is exported each week; the run learns, is judged beside the ch
 befalls it is in `planted.py`. Whether a week's challenger should have gone live is not a matter of opinion: customers
 that nobody learned from are asked in the weeks after (`fresh.py`), and a challenger that is truly worse by more than
 the gate's margin, or answers less, should be refused; one whose export was faulty, too. At the end somebody rolls back
-by date. Nothing is looked at in between. With few customers no reader of feelings beats TF-IDF on made-up texts, so
-that question is left out but for `--with-feelings`; labels have to keep their contract all the same.
+by date. Nothing is looked at in between. Feelings are left out but for `--with-feelings`, which puts real words into
+customers' mouths (`words.py`) and lets the heads learn on the shipped encoder; labels keep their contract either way.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks import planted
 from benchmarks.fresh import Fresh, Truth
 from benchmarks.planted import Plant, World
 from benchmarks.report import about, merged, of_run, options, table, write
+from benchmarks.words import Words, read_words, spoken
 from models.bundle import load_bundle
 from models.insight import ModelVersion, ReleasePolicy
 from models.journey.assembly import assemble
@@ -43,22 +44,34 @@ from training.policies import GatePolicy
 from training.promote import judgements, roll_back
 from training.simulator import simulate
 
-BOUGHT, VISITED = (
-    Target("car_purchase", ("dealer.purchase",), 60 * 86_400),
-    Target("visit", ("dealer.visit",), 30 * 86_400),
-)
+VISITED = Target("visit", ("dealer.visit",), 30 * 86_400)
+MARGINS = {"log-loss": GatePolicy().worse_nats, "Brier": GatePolicy().worse_brier}
 NOTES = (
     "Each week the run of that week either went live or was refused; the ledger's own sentence says why. *True* is by "
-    "how much the challenger's log-loss lay above the champion's on customers that nobody learned from, in the weeks "
-    "after (nats, 95 % interval). A challenger *should* be refused where its export was faulty, where it answers less, "
-    f"or where it is truly worse by more than the gate's margin of {GatePolicy().worse_nats}. The rules were chosen by "
-    "seeds 1 and 7, the clock of the latency check by three weeks of seed 3; no other seed was looked at before.",
+    "how much the challenger's log-loss (nats), and after it its Brier score, lay above the champion's on customers "
+    "that nobody learned from, in the weeks after (95 % interval). A challenger *should* be refused where its export "
+    "was faulty, where it answers less, or where it is truly worse by more than the gate's margins, "
+    f"{MARGINS['log-loss']} and {MARGINS['Brier']}. The rules were chosen by seeds 1 and 7, the clock of the latency "
+    "check by three weeks of seed 3. Seed 4 had two weeks wrong when it was first looked at: the gate refused one for "
+    "its Brier score, which the truth did not ask for then and which was truly worse; and one for its ECE alone, which "
+    "was right more often than it said and is no longer refused for that (decision 0024, point 10).",
     "",
     "Nets are short here, so that a week takes half a minute: what they say of a world that has just moved can be "
     "worse than what counts alone say. With a hundredfold learning rate nothing is learned by the nets, the mixture "
     "gives them no share, and that is then truly better. What is fumbled need not be refused; what is worse must.",
+    "",
+    "*With feelings*: what customers say is real words (tweets to airlines with a crowd's labels, sarcasm by tweets"
+    " that their authors call so), and the heads learn each week on the shipped encoder. Growing sarcasm is "
+    "labelled by people here, so the challenger should go live: it has read what the champion takes for joy. Labels"
+    " turned by a bug are the contract's to refuse, labels poisoned quietly the behaviour suite's, for both bundles"
+    " are measured by the same labels. Seed 8 was the first that was looked at: a week was refused for one sentence"
+    " of the behaviour suite, another for an ECE on 108 texts, and neither is since (decision 0024, points 10 and "
+    "11); its table below is of after the first change and before the second. Week 3 was refused for a Brier score "
+    "that was truly worse, by 0.0034 where 0.005 are allowed: luck of the draw, which costs a week. Of seed 9, unseen, "
+    "the first bundle lost to a Markov model by 0.0102 nats where 0.01 are a tie, and the last was refused for one "
+    "channel, which the truth does not ask for.",
 )
-CHOSEN_BY = (1, 3, 7)
+CHOSEN_BY = (1, 3, 4, 7, 8)
 ASKED = 60
 """So many customers are asked about before and after the rollback."""
 FRESH_CUSTOMERS, FRESH_SEED = 4000, 100_000
@@ -121,10 +134,10 @@ def exported(world: World, as_of: pd.Timestamp, folder: Path) -> Path:
 def settings(root: Path, folder: Path, size: Size, week: Week) -> TrainConfig:
     """Usual settings with shorter nets: it is judging that is tried here. Fumbled as somebody in a hurry would."""
     events, feedback = folder / "events.parquet", folder / "feedback.parquet"
-    config = TrainConfig(events=events, feedback=feedback, out=root, seed=size.seed,
-                         targets=(BOUGHT, VISITED) if size.feelings else (VISITED,))  # fmt: skip
+    config = TrainConfig(events=events, feedback=feedback, out=root, seed=size.seed, targets=(VISITED,))
     following, purchase = replace(config.next_touchpoint, epochs=size.epochs, threads=1), config.purchase
-    feeling = replace(config.feeling, threads=1, least_texts=config.feeling.least_texts if size.feelings else NEVER)
+    feeling = replace(config.feeling, threads=1, unfrozen_layers=0)
+    feeling = feeling if size.feelings else replace(feeling, least_texts=NEVER)
     if week.fumbled == "learning rate":
         following = replace(following, learning_rate=100 * following.learning_rate)
     if week.fumbled == "trial":
@@ -145,18 +158,22 @@ def answers(root: Path, folder: Path, as_of: Micros) -> list[str]:
     return [json.dumps(one.to_dict(), sort_keys=True) for one in found]
 
 
-def company(customers: int, seed: int, folder: Path) -> World:
+def company(customers: int, seed: int, folder: Path, words: Words | None) -> World:
     """Drawn anew, with nothing planted yet."""
     simulate(customers, seed, folder)
     events, feedback = (pd.read_parquet(folder / f"{name}.parquet") for name in ("events", "feedback"))
-    return World(events, feedback, np.random.default_rng(seed))
+    world = World(events, feedback.assign(sarcastic=False), np.random.default_rng(seed))
+    if words is None:
+        return world
+    return replace(world, feedback=spoken(feedback, words, world.rng), sarcastic=words.sarcastic)
 
 
-def month(folder: Path, size: Size) -> dict[str, Any]:
+def month(folder: Path, size: Size, data: Path) -> dict[str, Any]:
     """Every week in its order, then the rollback."""
     weeks = [week for week in WEEKS if size.feelings or not week.needs_feelings]
-    world = company(size.customers, size.seed, folder / "company")
-    others = company(FRESH_CUSTOMERS, size.seed + FRESH_SEED, folder / "others")
+    ours, theirs = read_words(data) if size.feelings else (None, None)
+    world = company(size.customers, size.seed, folder / "company", ours)
+    others = company(FRESH_CUSTOMERS, size.seed + FRESH_SEED, folder / "others", theirs)
     fresh, root, rows = Fresh(folder / "others"), folder / "mlruns", []
     end = world.events["occurred_at"].max() - pd.Timedelta(days=AFTER_DAYS)
     then: dict[int, tuple[Path, Micros, list[str]]] = {}
@@ -195,12 +212,13 @@ def truth_of(
     if champion is None or challenger is None:
         return [], []
     one, other = (load_bundle(bundle_folder(root, digest)) for digest in (champion, challenger))
-    return fresh.told(others.events, one, other, since), sorted(answered(one) - answered(other))
+    true = fresh.told(others.events, others.feedback, one, other, since)
+    return true, sorted(answered(one) - answered(other))
 
 
 def should(week: Week, true: Sequence[Truth], lost: Sequence[str]) -> str:
-    """Refuse what is faulty, what answers less and what is truly worse."""
-    worse = any(one.mean > GatePolicy().worse_nats for one in true)
+    """Refuse what is faulty, what answers less and what is truly worse by more than the gate lets pass."""
+    worse = any(one.mean > MARGINS[one.score] for one in true if one.decides)
     return "refuse" if week.faulty or lost or worse else "promote"
 
 
@@ -267,7 +285,8 @@ def main() -> None:
     chosen, begun = parser.parse_args(), time.monotonic()
     os.environ.pop("MLFLOW_TRACKING_URI", None)
     with tempfile.TemporaryDirectory() as scratch:
-        found = month(Path(scratch), Size(chosen.customers, chosen.epochs, chosen.seed, chosen.with_feelings))
+        size = Size(chosen.customers, chosen.epochs, chosen.seed, chosen.with_feelings)
+        found = month(Path(scratch), size, chosen.data)
     told = {"about": about(), "seconds": round(time.monotonic() - begun), "customers": chosen.customers,
             "seed": chosen.seed, **found}  # fmt: skip
     name = f"{chosen.customers} customers, seed {chosen.seed}" + (", with feelings" if chosen.with_feelings else "")

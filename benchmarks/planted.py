@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +28,8 @@ class World:
     events: pd.DataFrame
     feedback: pd.DataFrame
     rng: np.random.Generator
+    sarcastic: list[str] = field(default_factory=list)
+    """What people say sarcastically, where words are real; else sentences of our own stand in."""
 
 
 Plant = Callable[[World, pd.Timestamp], World]
@@ -62,8 +64,12 @@ def sarcasm(world: World, week: pd.Timestamp) -> World:
     feedback = world.feedback.copy()
     told = (feedback["polarity"] == "negative") & (feedback["said_at"] >= week - pd.Timedelta(days=182))
     rows = np.flatnonzero(told & (world.rng.random(len(feedback)) < 1 / 3))
-    words = [world.rng.choice(IRONY).format(world.rng.choice(TROUBLES)) + f" {row}" for row in rows]
-    feedback.loc[rows, "text"], feedback.loc[rows, "nuance"] = words, "ironic"
+    if world.sarcastic:
+        said = world.rng.permutation(np.resize(np.array(world.sarcastic, dtype=object), len(rows)))
+        feedback.loc[rows, "text"], feedback.loc[rows, "sarcastic"] = said, True
+    else:
+        words = [world.rng.choice(IRONY).format(world.rng.choice(TROUBLES)) + f" {row}" for row in rows]
+        feedback.loc[rows, "text"], feedback.loc[rows, "nuance"] = words, "ironic"
     return replace(world, feedback=feedback)
 
 

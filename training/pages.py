@@ -16,6 +16,8 @@ from training.refusal import stderr
 
 Out = Annotated[Path, typer.Option(help="Folder of versions/, live/ and MLflow's store.")]
 LOOPBACK = "127.0.0.1"
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Nothing is told to anybody, and MLflow's job runner, eight processes that pages have no use for, is left out."""
 
 
 def mlflow(
@@ -41,7 +43,7 @@ def mlflow(
         typer.echo(f"MLFLOW_TRACKING_URI names a server, which has its own pages: {uri}")
         return
     stderr().print(f"MLflow's pages: http://{LOOPBACK}:{port} (stop with Ctrl-C)", highlight=False)
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.update(QUIET)
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", *server(out, port, uri)])  # noqa: S606 - our own words
 
 

@@ -34,7 +34,8 @@ class GatePolicy(_Checked):
     worse_nats                 its mean log-loss is worse where it is above the champion's by more than this …
     worse_brier                its Brier score by more than this …
     luck_share                 … and where so large a loss comes by luck in at most this share of draws (one-sided)
-    worse_ece                  its ECE may lie outside its band and above the champion's by so much
+    worse_ece                  its ECE may lie outside its band and above the champion's by so much; by more where luck
+                               explains it, or log-loss and Brier score are both surely lower
     segment_worse_nats         in no channel and no stage may its log-loss be above by more than this …
     segment_error_share        … where luck would refuse in at most this share of judgements (Holm over all of them)
     least_segment_cases        smaller channels and stages are reported and decide nothing
@@ -42,7 +43,8 @@ class GatePolicy(_Checked):
     least_cases                a question with fewer recent cases is reported and decides nothing
     unnamed_share              of recent cases the champion alone may have a name for what came in at most this share
     coverage_lost_share        sets may cover less than promised by so much, beyond noise
-    behaviour_lost_share       of a capability's sentences the champion may have read more by so much
+    behaviour_lost_share       of a capability's sentences the champion may have read more by so much, of the whole
+                               suite's by half of it; more where luck_share explains it
     latency_ms                 an insight of one customer takes at most this of the processor's time, in the median
     size_mb                    the folder of the bundle is at most this, in 10^6 bytes
     replay_more_mistakes       of what people overturned, it may release so many more wrongly than the champion
@@ -116,6 +118,7 @@ class DriftPolicy(_Checked):
 
     false_share                of the shifts that are told, so many are false alarms on average (Benjamini & Hochberg)
     least_distance_share       a smaller shift (distance of distributions, 0 to 1) is told and advises nothing
+    least_miss_share           likelihoods whose error is less than this share of what is rarer, coming or not, neither
     least_cases                windows with fewer cases are not compared
     recent_days                the latest so many days are compared with the last that the champion learned from
     old_days                   advised where the champion's newest event is older than this; 0 never advises by age
@@ -123,6 +126,7 @@ class DriftPolicy(_Checked):
 
     false_share: float = 0.05
     least_distance_share: float = 0.1
+    least_miss_share: float = 0.15
     least_cases: int = 100
     recent_days: float = 28.0
     old_days: float = 0.0

@@ -15,15 +15,16 @@ from models.journey.assembly import assemble
 from models.journey.event import DAY, format_time
 from models.journey.eventlog import read_events
 from models.journey.touchpoint import Catalogue
-from models.ledger import LedgerError
+from models.ledger import LedgerError, current
 from tests.trained import NOW, Trained
 from tests.training.variants import variant
 from training.__main__ import app
 from training.config import TrainConfig
 from training.data import TrainingData, load
+from training.drift.outcomes import of_forecasts, of_verdicts
 from training.drift.report import watch
 from training.drift.shift import Shift, of_names, of_numbers, told_apart
-from training.drift.windows import Windows, moments, of_forecasts, of_verdicts, windows
+from training.drift.windows import Windows, moments, windows
 from training.policies import DriftPolicy
 from training.publish import go_live
 from training.splits import Slice
@@ -68,28 +69,68 @@ def test_moments_look_back_equally_far(trained: Trained) -> None:
 
 
 SPANS = Windows(Slice(0, 100 * DAY), Slice(100 * DAY, 200 * DAY))
+LIVE = "digest-of-what-is-live"
+
+
+def forecasts(told: np.ndarray, came: np.ndarray, due_at: int = 150 * DAY, digest: str = LIVE) -> pd.DataFrame:
+    """As the service exports them: each was told long before the recent window, and came due in it."""
+    names = [str(n) for n in range(len(told))]
+    return pd.DataFrame({"definition": "car", "customer_id": names, "probability": told, "happened": came,
+                         "digest": digest, "made_at": format_time(due_at - 90 * DAY),
+                         "due_at": format_time(due_at)})  # fmt: skip
 
 
 def test_likelihoods_that_stop_being_true_are_seen() -> None:
     rng = np.random.default_rng(0)
-    at = np.repeat([50 * DAY, 150 * DAY], 300)
-    happened = rng.random(600) < np.where(at < 100 * DAY, 0.3, 0.7)
-    frame = pd.DataFrame({"definition": "car", "customer_id": [str(n) for n in range(600)], "probability": 0.3,
-                          "happened": happened, "made_at": [format_time(int(one)) for one in at]})  # fmt: skip
-    found = {one.name: one for one in told_apart(list(of_forecasts(frame, SPANS, POLICY)), 0.05)}
-    assert found["loss of car"].real
-    assert found["car happened"].real
-    assert list(of_forecasts(frame.assign(happened=None), SPANS, POLICY)) == []
+    frame = forecasts(np.full(300, 0.3), rng.random(300) < 0.6)
+    (found,) = told_apart(list(of_forecasts(frame, LIVE, SPANS, POLICY, rng)), 0.05)
+    assert (found.kind, found.name, found.against, found.real) == (
+        "calibration", "likelihood of car, as served", "told", True
+    )  # fmt: skip
+    assert 0.3 < found.distance < 0.5  # of those that came, half came beyond what was told
+    assert list(of_forecasts(frame.assign(happened=None), LIVE, SPANS, POLICY, rng)) == []
 
 
-def test_people_who_overturn_more_are_seen() -> None:
+def test_other_customers_of_whom_the_truth_is_told_are_no_drift_of_calibration() -> None:
+    rng = np.random.default_rng(0)
+    told = rng.uniform(0.5, 0.9, 400)  # all were told 5 % to 20 % in the window before
+    (found,) = told_apart(list(of_forecasts(forecasts(told, rng.random(400) < told), LIVE, SPANS, POLICY, rng)), 0.05)
+    assert not found.real
+
+
+def test_what_another_bundle_told_or_what_came_due_earlier_is_not_held_against_the_champion() -> None:
+    rng = np.random.default_rng(0)
+    told, came = np.full(300, 0.3), np.ones(300, dtype=bool)
+    for frame in (forecasts(told, came, digest="one before"), forecasts(told, came, due_at=50 * DAY)):
+        assert list(of_forecasts(frame, LIVE, SPANS, POLICY, rng)) == []
+
+
+def verdicts(before: list[str], now: list[str]) -> pd.DataFrame:
+    """A hundred a window, all read as positive by the model; each customer decided upon twice."""
     at = [format_time(day * DAY) for day in [50] * 100 + [150] * 100]
-    model = ["positive"] * 200
-    people = ["positive"] * 90 + ["negative"] * 10 + ["positive"] * 50 + ["negative"] * 50
-    frame = pd.DataFrame({"answer": people, "model_answer": model, "decided_at": at})
-    found = {one.name: one for one in told_apart(list(of_verdicts(frame, SPANS, POLICY)), 0.05)}
+    frame = pd.DataFrame({"answer": before + now, "model_answer": "positive", "decided_at": at, "digest": LIVE,
+                          "customer_id": [str(n) for n in range(200)]})  # fmt: skip
+    return pd.concat([frame, frame], ignore_index=True)
+
+
+def test_people_who_overturn_more_are_seen_each_customer_once() -> None:
+    rng = np.random.default_rng(0)
+    frame = verdicts(["positive"] * 90 + ["negative"] * 10, ["positive"] * 50 + ["negative"] * 50)
+    found = {one.name: one for one in told_apart(list(of_verdicts(frame, LIVE, SPANS, POLICY, rng)), 0.05)}
     assert found["verdicts against the model"].real
     assert found["verdicts"].told == "negative from 10 % to 50 %"
+    assert (found["verdicts"].before, found["verdicts"].now) == (100, 100)
+
+
+def test_a_verdict_that_cannot_tell_overturns_nothing_and_one_on_another_bundle_is_not_the_champions() -> None:
+    rng = np.random.default_rng(0)
+    frame = verdicts(["positive"] * 100, ["positive"] * 60 + ["cannot_tell"] * 40)
+    found = {one.name: one for one in told_apart(list(of_verdicts(frame, LIVE, SPANS, POLICY, rng)), 0.05)}
+    assert found["verdicts"].real
+    assert found["verdicts against the model"].now == 60
+    assert not found["verdicts against the model"].real
+    names = [one.name for one in of_verdicts(frame.assign(digest="one before"), LIVE, SPANS, POLICY, rng)]
+    assert names == ["verdicts"]
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +189,52 @@ def test_the_command_ends_with_4_and_writes_a_page(live: TrainConfig, trained: T
     assert "Retraining is advised" in page.read_text()
     quiet = CliRunner().invoke(app, [*command, "--set", "drift.least_cases=100000"])
     assert (quiet.exit_code, quiet.stdout) == (0, "0 things compared; retraining is not advised\n")
+
+
+def served(folder: Path, trained: Trained, digest: str, came: float, negative: float) -> Path:
+    """What a service exports: likelihoods of 30 % of which `came` came, and verdicts of which lately so many are
+    negative, where the model read a fifth as such.
+    """
+    rng = np.random.default_rng(0)
+    assert trained.config.events is not None
+    assert trained.config.feedback is not None
+    folder.mkdir()
+    (folder / "events.parquet").symlink_to(trained.config.events)
+    (folder / "feedback.parquet").symlink_to(trained.config.feedback)
+    end = pd.read_parquet(trained.config.events, columns=["occurred_at"])["occurred_at"].max()
+    due = end - pd.to_timedelta(rng.uniform(1, 80, 400), unit="D")
+    pd.DataFrame({"customer_id": [f"c{n}" for n in range(400)], "definition": "car_purchase", "digest": digest,
+                  "made_at": due - pd.Timedelta(days=90), "due_at": due, "probability": rng.uniform(0.2, 0.4, 400),
+                  "happened": rng.random(400) < came}).to_parquet(folder / "forecasts.parquet")  # fmt: skip
+    read = np.where(rng.random(400) < 0.2, "negative", "positive")
+    turned = (np.arange(400) >= 200) & (read == "positive") & (rng.random(400) < (negative - 0.2) / 0.8)
+    decided = end - pd.to_timedelta(np.where(np.arange(400) < 200, 135, 45), unit="D")
+    pd.DataFrame({"feedback_id": [f"f{n}" for n in range(400)], "customer_id": [f"c{n}" for n in range(400)],
+                  "answer": np.where(turned, "negative", read), "model_answer": read, "digest": digest,
+                  "decided_at": decided}).to_parquet(folder / "verdicts.parquet")  # fmt: skip
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("came", "negative", "named"),
+    [
+        (0.3, 0.2, []),
+        (0.6, 0.2, ["calibration: likelihood of car_purchase, as served: told 30."]),
+        (0.3, 0.6, ["labels: verdicts: ", "calibration: verdicts against the model: "]),
+    ],
+)
+def test_the_command_names_what_drifted_and_nothing_else(
+    live: TrainConfig, trained: Trained, tmp_path: Path, came: float, negative: float, named: list[str]
+) -> None:
+    entry = current(live.out)
+    assert entry is not None
+    folder = served(tmp_path / "out", trained, entry.digest, came, negative)
+    command = ["check", "--from-service", str(folder), "--out", str(live.out), "--page", str(tmp_path / "drift.html")]
+    done = CliRunner().invoke(app, [*command, "--set", "drift.recent_days=90", "--set", "drift.least_cases=40"])
+    assert done.exit_code == (4 if named else 0), done.output
+    assert done.stdout.count("\n  ") == len(named), done.stdout
+    for words in named:
+        assert f"  {words}" in done.stdout
+    page = (tmp_path / "drift.html").read_text()
+    assert "as told" in page  # likelihoods have no window before
+    assert ("Retraining is advised" in page) == bool(named)

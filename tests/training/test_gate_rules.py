@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from models.bundle import LoadedBundle
 from models.journey.target import Target
 from models.measured import Measured
+from training.behaviour.suite import Passed
 from training.gate.baselines import gate
-from training.gate.bundles import of_bundles
+from training.gate.bundles import lost_capabilities, of_bundles
 from training.gate.cases import Cases, Named, Sets, over
 from training.gate.compare import compared, holm
 from training.policies import GatePolicy
@@ -73,6 +74,73 @@ def test_luck_alone_refuses_nothing_and_a_loss_that_is_no_luck_does() -> None:
     assert (unsure.outcome, sure.outcome, little.outcome) == ("passed", "failed", "passed")
     assert "so much comes by luck in" in unsure.told
     assert unsure.figures["would_have_seen"] > 0.02  # how large a loss these cases could have shown
+
+
+def test_who_is_right_more_often_than_it_says_is_not_refused_for_its_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 1000)
+    said = {
+        "champion": (0.60, 0.6),
+        "righter": (0.64, 0.9),
+        "surer": (0.9, 0.6),
+    }  # what each says, how often it is right
+
+    def told(name: str) -> Any:
+        says, right = said[name]
+        likeliest = np.where(np.arange(1000) < 1000 * right, label, 1 - label)
+        return np.where(likeliest[:, None] == np.arange(2), says, 1 - says)
+
+    def judged_by(name: str) -> Any:
+        cases = Cases("next touchpoint", told("champion"), told(name), label, np.arange(1000), {})
+        return {one.name: one for one in compared(cases, LENIENT, np.random.default_rng(0))}
+
+    righter, surer = judged_by("righter"), judged_by("surer")
+    assert (righter["log-loss"].outcome, righter["ECE"].outcome) == ("passed", "passed")
+    assert "are surely lower" in righter["ECE"].told
+    assert (surer["log-loss"].outcome, surer["ECE"].outcome) == ("failed", "failed")
+
+
+def test_a_calibration_error_that_so_few_cases_cannot_tell_refuses_nobody() -> None:
+    rng = np.random.default_rng(2)
+    label = rng.integers(0, 2, 110)
+    right = np.where(rng.random(110) < 0.7, label, 1 - label)  # of both
+    said = [
+        np.where(right[:, None] == np.arange(2), one[:, None], 1 - one[:, None])
+        for one in rng.uniform(0.75, 0.95, (2, 110))
+    ]
+    policy = replace(LENIENT, worse_nats=10.0, worse_brier=10.0, worse_ece=0.0, draws=200)
+    found = {}
+    for ours, theirs in (said, said[::-1]):
+        cases = Cases("feeling", ours, theirs, label, np.arange(110), {})
+        one = next(one for one in compared(cases, policy, np.random.default_rng(0)) if one.name == "ECE")
+        found[one.figures["challenger"]["ece"] > one.figures["champion"]["ece"]] = one
+    assert found[True].outcome == "passed"
+    assert "of draws it is not above" in found[True].told
+
+
+def _read(missed: set[int], n: int = 20, floor: float = 0.5) -> Passed:
+    return Passed("irony", "", n, n - len(missed), floor, (), missed=frozenset(missed))
+
+
+def test_one_sentence_is_no_lost_capability_and_several_are() -> None:
+    def lost(ours: list[Passed], theirs: list[Passed]) -> list[str]:
+        return list(lost_capabilities([*ours, *others], [*theirs, *others], GatePolicy()))
+
+    others = [_read(set())] * 9
+    before = _read({0, 1, 2})
+    assert lost([_read({0, 1, 2, 3, 4})], [before]) == []  # two of twenty
+    assert lost([_read({0, 1, 2, 3, 4, 5, 6})], [before]) == ["irony 65% after 85%"]
+    assert lost([_read({3, 4, 5, 6, 7, 8})], [before]) == []  # six lost, three gained: luck
+
+
+def test_a_little_lost_everywhere_and_a_floor_that_gives_way_are_seen() -> None:
+    fine, three = _read(set()), _read({0, 1, 2})
+    assert list(lost_capabilities([three] * 4, [fine] * 4, GatePolicy())) == [
+        "12 sentences of the whole suite, 0 gained"
+    ]
+    at, below = _read(set(range(11))), _read(set(range(12)))  # the floor is at ten
+    assert list(lost_capabilities([at], [_read(set(range(10)))], GatePolicy())) == []
+    assert list(lost_capabilities([below], [at], GatePolicy())) == ["irony 40% after 45%"]
 
 
 @given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20))

@@ -39,8 +39,8 @@ Reader = Callable[[Sequence[str]], Read]
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Of `n` cases of a capability, how many were read as a person would; `failures` are those that were not, and
-    `caught` says how many of these a flag would have sent to a person."""
+    """Of `n` cases of a capability, how many were read as a person would; `failures` are those that were not, by their
+    numbers in `missed`, and `caught` says how many of these a flag would have sent to a person."""
 
     name: str
     about: str
@@ -49,6 +49,7 @@ class Passed:
     floor: float
     failures: tuple[str, ...]
     caught: int = 0
+    missed: frozenset[int] = frozenset()
 
     @property
     def rate(self) -> float:
@@ -114,7 +115,7 @@ def _capability(given: Mapping[str, Any], read: Reader) -> Passed:
     found = read([text for text, _ in cases])
     told = [POLARITIES[code] for code in found.polarity]
     wrong = [row for row, (_, right) in enumerate(cases) if told[row] not in right]
-    passed = _passed(given["name"], given, len(cases), [f"{cases[row][0]} ({told[row]})" for row in wrong])
+    passed = _passed(given["name"], given, [f"{text} ({told[row]})" for row, (text, _) in enumerate(cases)], wrong)
     return replace(passed, caught=int(found.flagged[wrong].sum()))
 
 
@@ -123,8 +124,7 @@ def _stronger(given: Mapping[str, Any], read: Reader) -> Passed:
     strong = read([other for _, other in given["pairs"]]).intensity
     side = np.sign(strong)
     weaker = side * strong < side * faint - SIDE_EPSILON
-    wrong = [" -> ".join(pair) for pair, is_weaker in zip(given["pairs"], weaker, strict=True) if is_weaker]
-    return _passed("intensity", given, len(given["pairs"]), wrong)
+    return _passed("intensity", given, [" -> ".join(pair) for pair in given["pairs"]], np.flatnonzero(weaker).tolist())
 
 
 def _swap(given: Mapping[str, Any], read: Reader) -> Passed:
@@ -140,9 +140,10 @@ def _swap(given: Mapping[str, Any], read: Reader) -> Passed:
         template: np.bincount([code for (of, _), code in zip(cases, found, strict=True) if of == template]).argmax()
         for template in given["templates"]
     }
-    wrong = [text for (template, text), code in zip(cases, found, strict=True) if code != usual[template]]
-    return _passed("names, genders, places", given, len(cases), wrong)
+    wrong = [row for row, ((of, _), code) in enumerate(zip(cases, found, strict=True)) if code != usual[of]]
+    return _passed("names, genders, places", given, [text for _, text in cases], wrong)
 
 
-def _passed(name: str, given: Mapping[str, Any], n: int, wrong: Sequence[str]) -> Passed:
-    return Passed(name, given["about"], n, n - len(wrong), given["floor"], tuple(wrong))
+def _passed(name: str, given: Mapping[str, Any], cases: Sequence[str], wrong: Sequence[int]) -> Passed:
+    failures, n = tuple(cases[row] for row in wrong), len(cases)
+    return Passed(name, given["about"], n, n - len(wrong), given["floor"], failures, missed=frozenset(wrong))

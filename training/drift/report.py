@@ -11,15 +11,16 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from models.bundle import LoadedBundle, load_bundle
+from models.bundle import load_bundle
 from models.journey.event import DAY, Micros, format_time, parse_time
 from models.journey.eventlog import Table
 from models.ledger import LedgerError, LiveEntry, bundle_folder, current
 from training.checkpoint import write_whole
 from training.config import TrainConfig
 from training.data import TrainingData
+from training.drift.outcomes import of_forecasts, of_outcomes, of_verdicts
 from training.drift.shift import Kind, Shift, told_apart
-from training.drift.windows import Windows, of_forecasts, of_journeys, of_verdicts, of_words, windows
+from training.drift.windows import Windows, of_journeys, of_words, windows
 from training.policies import DriftPolicy
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -70,31 +71,31 @@ def watch(config: TrainConfig, data: TrainingData, folder: Path, now: Micros) ->
         raise LedgerError(f"{config.out}/live holds no entry: nothing is live that could have gone out of date")
     bundle = load_bundle(bundle_folder(config.out, entry.digest))
     last = bundle.manifest["learned_from"].get("last_at")
+    learned_until = parse_time(last) if last else None
     journeys = data.assembled.journeys if data.assembled else None
-    spans = windows(journeys, data.feedback, parse_time(last) if last else None, config.drift)
-    found = [] if spans is None else list(_compared(bundle, data, folder, spans, config))
+    spans = windows(journeys, data.feedback, learned_until, config.drift)
+    found: list[Shift] = []
+    if spans is not None:
+        rng, policy = np.random.default_rng(config.seed), config.drift
+        if journeys is not None and len(journeys.code):
+            found += of_journeys(bundle, journeys, spans, policy, rng)
+            found += of_outcomes(bundle, journeys, spans, learned_until, policy, rng)
+        if data.feedback is not None:
+            found += of_words(bundle, data.feedback, spans, policy, rng)
+        for name, compare in (("forecasts", of_forecasts), ("verdicts", of_verdicts)):
+            found += compare(_rows(folder / f"{name}.parquet"), entry.digest, spans, policy, rng)
     shifts = told_apart(found, config.drift.false_share)
     return DriftReport(entry, spans, shifts, list(_reasons(shifts, last, config.drift, now)))
 
 
-def _compared(
-    bundle: LoadedBundle, data: TrainingData, folder: Path, spans: Windows, config: TrainConfig
-) -> Iterator[Shift]:
-    rng = np.random.default_rng(config.seed)
-    if data.assembled is not None and len(data.assembled.journeys.code):
-        yield from of_journeys(bundle, data.assembled.journeys, spans, config.drift, rng)
-    if data.feedback is not None:
-        yield from of_words(bundle, data.feedback, spans, config.drift, rng)
-    for name, compare in (("forecasts", of_forecasts), ("verdicts", of_verdicts)):
-        path = folder / f"{name}.parquet"
-        rows = pd.DataFrame(list(Table(path).rows())) if path.is_file() else pd.DataFrame()
-        if not rows.empty:
-            yield from compare(rows, spans, config.drift)
+def _rows(path: Path) -> pd.DataFrame:
+    return pd.DataFrame(list(Table(path).rows())) if path.is_file() else pd.DataFrame()
 
 
 def _reasons(shifts: Sequence[Shift], last: str | None, policy: DriftPolicy, now: Micros) -> Iterator[str]:
+    least = {"before": policy.least_distance_share, "told": policy.least_miss_share}
     for one in shifts:
-        if one.real and one.distance >= policy.least_distance_share:
+        if one.real and one.distance >= least[one.against]:
             yield f"{one.kind}: {one.name}: {one.told} (distance {one.distance:.2f}, p {one.p_value:.1g})"
     if policy.old_days and last and (now - parse_time(last)) / DAY > policy.old_days:
         yield f"age: the newest event that the champion learned from is of {last}"

@@ -1,29 +1,35 @@
-"""Two windows of one thing, and how far apart they are: a distance from 0 to 1 and a p-value.
+"""Two windows of one thing, or what was told beside what came: how far apart, from 0 to 1, and a p-value.
 
-Numbers by Kolmogorov and Smirnov's test, names by a chi-squared test with total variation as the distance. Both take
-cases for independent, so each customer gives one case a window. What a shift means is decided elsewhere.
+Numbers by Kolmogorov and Smirnov's test, names by a chi-squared test with total variation as the distance, likelihoods
+by their calibration error. All take cases for independent, so each customer gives one case a window. What a shift means
+is decided elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
+from models.confidence.metrics import ece
 from models.confidence.shift import benjamini_hochberg, kolmogorov_smirnov
 
 Kind = Literal["inputs", "predictions", "calibration", "labels"]
 LEAST_EXPECTED = 5.0
 """Rarer names are counted together: the test is not to be trusted where fewer cases are to be expected."""
+TOLD_BINS, TOLD_DRAWS = 5, 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """One thing compared. `real` is set for all at once, so that false alarms stay a share of what is told."""
+    """One thing compared: with a window before or, where `against` says so, with what was told.
+
+    `real` is set for all at once, so that false alarms stay a share of what is told.
+    """
 
     kind: Kind
     name: str
@@ -33,11 +39,12 @@ class Shift:
     now: int
     told: str = ""
     real: bool = False
+    against: Literal["before", "told"] = "before"
 
     def to_dict(self) -> dict[str, Any]:
         return {"kind": self.kind, "name": self.name, "distance": round(self.distance, 4),
                 "p_value": float(f"{self.p_value:.2g}"), "cases_before": self.before, "cases_now": self.now,
-                "told": self.told, "real": self.real}  # fmt: skip
+                "told": self.told, "real": self.real, "against": self.against}  # fmt: skip
 
 
 def of_numbers(kind: Kind, name: str, samples: Iterable[NDArray[Any]]) -> Shift:
@@ -48,9 +55,11 @@ def of_numbers(kind: Kind, name: str, samples: Iterable[NDArray[Any]]) -> Shift:
     """
     before, now = samples
     distance, p_value = kolmogorov_smirnov(before.astype(np.float64), now.astype(np.float64))
-    middle = f"median {np.median(before):.3g} before, {np.median(now):.3g} now"
-    means = f"mean {before.mean():.3g} before, {now.mean():.3g} now"
-    return Shift(kind, name, distance, p_value, len(before), len(now), f"{middle}; {means}")
+    middles, means = ([f"{measure(one):.4g}" for one in (before, now)] for measure in (np.median, np.mean))
+    told = f"mean {means[0]} before, {means[1]} now"
+    if middles[0] != middles[1]:
+        told = f"median {middles[0]} before, {middles[1]} now; {told}"
+    return Shift(kind, name, distance, p_value, len(before), len(now), told)
 
 
 def of_names(kind: Kind, name: str, samples: Iterable[Sequence[str]]) -> Shift:
@@ -69,6 +78,29 @@ def of_names(kind: Kind, name: str, samples: Iterable[Sequence[str]]) -> Shift:
     return Shift(kind, name, float(np.abs(moved).sum() / 2), _p_value(counts), len(before), len(now), told)
 
 
+def of_told(name: str, told: NDArray[np.float64], came: NDArray[Any], rng: np.random.Generator) -> Shift:
+    """Told probabilities (n,) and whether it came (n,): their calibration error beyond what luck makes of it.
+
+    The distance is that error as a share of what is rarer, coming or not coming, as told or as it was: 2 % that become
+    4 % matter as 20 % that become 40 %. The p-value is the share of draws, under what was told, with at least such an
+    error in bins of equal mass (the consistency resampling of Bröcker & Smith 2007).
+
+    >>> rng = np.random.default_rng(0)
+    >>> told = rng.uniform(0.1, 0.3, 400)
+    >>> off, well = (of_told("visit", told, rng.random(400) < told + more, rng) for more in (0.2, 0.0))
+    >>> off.p_value, round(off.distance, 1), off.told, well.p_value > 0.05
+    (0.0005, 0.4, 'told 20.6 % on average, came 40.2 %', True)
+    """
+    found = ece(told, came, TOLD_BINS)
+    lucky = np.array([ece(told, rng.random(len(told)) < told, TOLD_BINS) for _ in range(TOLD_DRAWS)])
+    p_value = float((1 + (lucky >= found).sum()) / (1 + TOLD_DRAWS))
+    shares = np.array([told.mean(), np.mean(came)])
+    rarer = shares.max() if shares[0] <= 0.5 else (1.0 - shares).max()
+    beyond = min(1.0, max(0.0, found - float(lucky.mean())) / max(float(rarer), 1e-12))
+    words = f"told {shares[0]:.1%} on average, came {shares[1]:.1%}".replace("%", " %")
+    return Shift("calibration", name, beyond, round(p_value, 4), 0, len(told), words, against="told")
+
+
 def _p_value(counts: NDArray[np.float64]) -> float:
     """Of a table (2, K), rare columns counted together."""
     least = counts.sum(axis=0) * counts.sum(axis=1).min() / max(counts.sum(), 1.0)
@@ -81,12 +113,14 @@ def _p_value(counts: NDArray[np.float64]) -> float:
 
 
 def told_apart(shifts: Sequence[Shift], false_share: float) -> list[Shift]:
-    """The same, `real` where Benjamini & Hochberg (1995) keep it; the surest first."""
-    if not shifts:
-        return []
-    kept = benjamini_hochberg(np.array([one.p_value for one in shifts]), false_share)
-    found = [
-        Shift(one.kind, one.name, one.distance, one.p_value, one.before, one.now, one.told, bool(real))
-        for one, real in zip(shifts, kept, strict=True)
-    ]
+    """The same, `real` where Benjamini & Hochberg (1995) keep it within its kind; the surest first.
+
+    Each kind gets an equal part of `false_share`, so that a hundred inputs drown no shift of the few labels. Of all
+    that is kept at most `false_share` is false on average: the share of a whole is at most the sum of those of parts.
+    """
+    kinds = [[one for one in shifts if one.kind == kind] for kind in dict.fromkeys(one.kind for one in shifts)]
+    found = []
+    for some in kinds:
+        kept = benjamini_hochberg(np.array([one.p_value for one in some]), false_share / len(kinds))
+        found += [replace(one, real=bool(real)) for one, real in zip(some, kept, strict=True)]
     return sorted(found, key=lambda one: (not one.real, one.p_value, -one.distance, one.name))

@@ -1,7 +1,7 @@
-"""What the champion meets: journeys, likelihoods, feelings and outcomes, in the window before and in the recent one.
+"""What the champion meets: journeys, likelihoods and feelings, in the window before and in the recent one.
 
 Journeys grow as a log does, so each moment looks back equally far: else every log would seem to drift. One moment a
-customer and window. Compares nothing (shift.py does).
+customer and window. What became of answers is outcomes.py's; compares nothing (shift.py does).
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.bundle import LoadedBundle
-from models.confidence.metrics import binary_log_losses
 from models.features.behaviour import behaviour, features_of
 from models.features.vocabulary import Vocabulary
-from models.journey.event import DAY, LATEST, Micros, parse_time
+from models.journey.event import DAY, LATEST, Micros
 from models.journey.journeys import Ints, Journeys
 from models.predictors.feedback import POLARITIES
 from training.data import labelled
@@ -82,10 +81,11 @@ def of_journeys(
 
 @dataclass(frozen=True)
 class Asked:
-    """One moment of each of some customers, and what of the last `BACK_DAYS` could be seen then."""
+    """A moment of each of some customers, by their `row` in the log, and what of the last `BACK_DAYS` was seen."""
 
     seen: Journeys
     as_of: Ints
+    row: Ints
 
 
 def moments(journeys: Journeys, span: Slice, rng: np.random.Generator) -> Asked:
@@ -99,7 +99,7 @@ def moments(journeys: Journeys, span: Slice, rng: np.random.Generator) -> Asked:
     hidden = replace(taken, known_at=np.where(taken.occurred_at < back, LATEST, taken.known_at))
     seen = hidden.seen_at(as_of)
     some = np.flatnonzero(seen.lengths > 0)
-    return Asked(seen.take(some), as_of[some])
+    return Asked(seen.take(some), as_of[some], rows[some])
 
 
 def one_touchpoint_each(journeys: Journeys, span: Slice, rng: np.random.Generator) -> list[str]:
@@ -125,7 +125,7 @@ def of_words(
             names = [[POLARITIES[code] for code in one.argmax(axis=1)] for one in read]
             yield of_names("predictions", "feelings read", names)
             yield of_numbers("predictions", "confidence in feelings", [one.max(axis=1) for one in read])
-    told = [labelled(one) for one in parts]
+    told = [_said(labelled(feedback), span, rng) for span in (spans.before, spans.now)]
     if min(map(len, told)) < policy.least_cases:
         return
     codes = [polarity_codes(one) for one in told]
@@ -146,40 +146,3 @@ def _said(feedback: pd.DataFrame, span: Slice, rng: np.random.Generator) -> pd.D
     mixed = inside.iloc[rng.permutation(len(inside))]
     who = "customer_id" if "customer_id" in mixed else "feedback_id"
     return mixed.drop_duplicates(who).head(MOST_TEXTS).reset_index(drop=True)
-
-
-def of_forecasts(frame: pd.DataFrame, spans: Windows, policy: DriftPolicy) -> Iterator[Shift]:
-    """Likelihoods that were served: what they lost, and how often it happened, before and now."""
-    known = frame[frame["happened"].notna()].copy()
-    if known.empty:
-        return
-    known["made"] = [parse_time(str(one)) for one in known["made_at"]]
-    for name, of_target in known.groupby("definition", sort=True):
-        parts = [_made(of_target, span) for span in (spans.before, spans.now)]
-        if min(map(len, parts)) < policy.least_cases:
-            continue
-        happened = [one["happened"].to_numpy(dtype=np.int64) for one in parts]
-        chance = [one["probability"].to_numpy(dtype=np.float64) for one in parts]
-        loss = [binary_log_losses(said, came) for said, came in zip(chance, happened, strict=True)]
-        yield of_numbers("calibration", f"loss of {name}", loss)
-        yield of_names("labels", f"{name} happened", [["yes" if one else "no" for one in came] for came in happened])
-
-
-def _made(frame: pd.DataFrame, span: Slice) -> pd.DataFrame:
-    inside = frame[(frame["made"] >= span.since) & (frame["made"] < span.until)]
-    return inside.drop_duplicates("customer_id", keep="last")
-
-
-def of_verdicts(frame: pd.DataFrame, spans: Windows, policy: DriftPolicy) -> Iterator[Shift]:
-    """What people answer, and how often they overturn the model."""
-    decided = pd.Series([parse_time(str(one)) for one in frame["decided_at"]], index=frame.index)
-    parts = [frame[(decided >= span.since) & (decided < span.until)] for span in (spans.before, spans.now)]
-    if min(map(len, parts)) < policy.least_cases:
-        return
-    yield of_names("labels", "verdicts", [one["answer"].tolist() for one in parts])
-    if "model_answer" in frame:
-        overturned = [
-            ["overturned" if changed else "confirmed" for changed in one["answer"] != one["model_answer"]]
-            for one in parts
-        ]
-        yield of_names("calibration", "verdicts against the model", overturned)

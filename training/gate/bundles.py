@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from models.bundle import LoadedBundle
+from models.confidence.binomial import binomial_cdf
 from models.insight import ModelVersion, ReleasePolicy
 from models.journey.journeys import Journeys
 from models.measured import LEAST_CALIBRATION_CASES, LEAST_COVERAGE_CASES
-from training.behaviour.suite import rates, reader_of, run_suite
+from training.behaviour.suite import Passed, rates, reader_of, run_suite
 from training.gate.check import Check, judged, not_asked
 from training.policies import GatePolicy
 
@@ -118,19 +119,41 @@ def _behaviour(champion: LoadedBundle | None, challenger: LoadedBundle, policy: 
     """No capability may be read less well than the champion reads it."""
     if challenger.feedback is None or challenger.feedback.language != "en":
         return
-    ours = rates(run_suite(reader_of(challenger.feedback)))
+    read = run_suite(reader_of(challenger.feedback))
+    ours = rates(read)
     if champion is None or champion.feedback is None or champion.feedback.language != "en":
         yield not_asked("feeling", "behaviour", "no champion that reads to stand beside", challenger=ours)
         return
-    theirs = rates(run_suite(reader_of(champion.feedback)))
-    lost = [
-        f"{name} {one['rate']:.0%} after {theirs[name]['rate']:.0%}"
-        for name, one in ours.items()
-        if one["rate"] < theirs[name]["rate"] - policy.behaviour_lost_share
-        or (theirs[name]["holds"] and not one["holds"])
-    ]
-    told = "; ".join(lost) if lost else f"none of {len(ours)} capabilities lost"
-    yield judged("feeling", "behaviour", not lost, told, challenger=ours, champion=theirs)
+    before = run_suite(reader_of(champion.feedback))
+    lost = list(lost_capabilities(read, before, policy))
+    told = "; ".join(lost) if lost else f"none of {len(read)} capabilities lost"
+    yield judged("feeling", "behaviour", not lost, told, challenger=ours, champion=rates(before))
+
+
+def lost_capabilities(ours: Sequence[Passed], theirs: Sequence[Passed], policy: GatePolicy) -> Iterator[str]:
+    """What is read less well than the champion reads it, by more than matters and than the luck of a refit.
+
+    A capability has some twenty sentences, so one of them is no loss. Of those on which the two differ, so many must be
+    lost as coins would lose in at most `luck_share` of draws (sign test). The same is asked of the whole suite, for a
+    little can be lost everywhere. Below its floor by more than one case none may fall, luck or not: else a little is
+    lost each week.
+    """
+    lost = gained = 0
+    for one, before in zip(ours, theirs, strict=True):
+        new, regained = len(one.missed - before.missed), len(before.missed - one.missed)
+        lost, gained = lost + new, gained + regained
+        least = one.floor * one.n - 1
+        matters = one.rate < before.rate - policy.behaviour_lost_share
+        if (matters and _by_luck(new, regained) <= policy.luck_share) or one.passed < least <= before.passed:
+            yield f"{one.name} {one.rate:.0%} after {before.rate:.0%}"
+    most = sum(one.n for one in ours) * policy.behaviour_lost_share / 2
+    if lost - gained > most and _by_luck(lost, gained) <= policy.luck_share:
+        yield f"{lost} sentences of the whole suite, {gained} gained"
+
+
+def _by_luck(lost: int, gained: int) -> float:
+    """How often so many of the sentences on which two differ are lost where each is a toss."""
+    return binomial_cdf(gained, lost + gained, 0.5)
 
 
 def _parity(challenger: LoadedBundle) -> Check:

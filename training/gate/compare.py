@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from models.confidence import metrics
 from models.confidence.binomial import clopper_pearson
 from models.insight import ReleasePolicy
-from training.evaluate import ece_figures
+from training.evaluate import ECE_BINS, ece_figures
 from training.gate.cases import Cases, Floats, Named, Sets
 from training.gate.check import Check, judged, not_asked
 from training.policies import GatePolicy
@@ -81,12 +81,16 @@ def compared(cases: Cases, policy: GatePolicy, rng: np.random.Generator) -> Iter
         told = f"{n} recent cases; {policy.least_cases} are needed to compare by"
         yield not_asked(cases.question, "log-loss", told, n=n)
         return
-    losses = {name: _log_losses(said, cases) for name, said in (("a", cases.challenger), ("b", cases.champion))}
-    yield _paired(cases, "log-loss", losses["a"], losses["b"], policy.worse_nats, policy, rng)
-    squared = [metrics.brier_losses(said, cases.label) for said in (cases.challenger, cases.champion)]
-    yield _paired(cases, "Brier", squared[0], squared[1], policy.worse_brier, policy, rng)
-    yield _calibration(cases, policy, rng)
-    yield _segments(cases, losses["a"], losses["b"], policy, rng)
+    both = (cases.challenger, cases.champion)
+    ours, theirs = (_log_losses(said, cases) for said in both)
+    squared = [metrics.brier_losses(said, cases.label) for said in both]
+    nats = difference(ours, theirs, cases.customer, policy, rng)
+    brier = difference(squared[0], squared[1], cases.customer, policy, rng)
+    yield _paired(cases, "log-loss", (ours, theirs), nats, policy.worse_nats, policy)
+    yield _paired(cases, "Brier", (squared[0], squared[1]), brier, policy.worse_brier, policy)
+    better = all(one.p_value >= 1.0 - policy.luck_share for one in (nats, brier))
+    yield _calibration(cases, better, policy, rng)
+    yield _segments(cases, ours, theirs, policy, rng)
 
 
 def difference(
@@ -123,9 +127,9 @@ def _named(cases: Cases, named: Named, policy: GatePolicy) -> Check:
 
 
 def _paired(
-    cases: Cases, name: str, ours: Floats, theirs: Floats, margin: float, policy: GatePolicy, rng: np.random.Generator
+    cases: Cases, name: str, losses: tuple[Floats, Floats], found: Difference, margin: float, policy: GatePolicy
 ) -> Check:
-    found = difference(ours, theirs, cases.customer, policy, rng)
+    ours, theirs = losses
     passed = found.mean <= margin or found.p_value > policy.luck_share
     told = f"{ours.mean():.4f} against {theirs.mean():.4f}: {found}; at most {margin:+g}"
     if passed and found.mean > margin:
@@ -136,21 +140,51 @@ def _paired(
     return judged(cases.question, name, passed, told, **figures, difference=found.to_dict(), allowed=margin)
 
 
-def _calibration(cases: Cases, policy: GatePolicy, rng: np.random.Generator) -> Check:
-    """Within what chance alone would show, or hardly further out than the champion."""
+def _calibration(cases: Cases, better: bool, policy: GatePolicy, rng: np.random.Generator) -> Check:
+    """Within what chance alone would show, or hardly further out than the champion, or further out by luck.
+
+    Log-loss and Brier score are proper and hold calibration in them; ECE is not: it grows where a bundle is right more
+    often than it says. So it refuses none that both call surely better.
+    """
     ours, theirs = (_ece(said, cases, rng) for said in (cases.challenger, cases.champion))
-    passed = ours["ece_in_band"] or ours["ece"] <= theirs["ece"] + policy.worse_ece
+    allowed = ours["ece_in_band"] or ours["ece"] <= theirs["ece"] + policy.worse_ece
     band = f"{ours['ece_band'][0]:.4f} .. {ours['ece_band'][1]:.4f}"
     told = (
         f"{ours['ece']:.4f} against {theirs['ece']:.4f}; its band {band}; inside it, or at most {policy.worse_ece:+g}"
     )
-    return judged(cases.question, "ECE", passed, told, challenger=ours, champion=theirs)
+    if allowed:
+        return judged(cases.question, "ECE", True, told, challenger=ours, champion=theirs)
+    if better:
+        told += ", but log-loss and Brier score, which hold calibration in them, are surely lower"
+        return judged(cases.question, "ECE", True, told, challenger=ours, champion=theirs)
+    luck = _ece_by_luck(cases, policy, rng)
+    told += f", but in {luck:.0%} of draws it is not above" if luck > policy.luck_share else ""
+    figures = {"challenger": ours, "champion": theirs, "p_value": luck}
+    return judged(cases.question, "ECE", luck > policy.luck_share, told, **figures)
+
+
+def _ece_by_luck(cases: Cases, policy: GatePolicy, rng: np.random.Generator) -> float:
+    """In what share of draws of customers the challenger's ECE is not above the champion's; bins are drawn anew."""
+    both = [_claimed(said, cases) for said in (cases.challenger, cases.champion)]
+    _, who = np.unique(cases.customer, return_inverse=True)
+    many, above = int(who.max()) + 1, 0
+    for _ in range(policy.draws):
+        drawn = np.bincount(rng.integers(0, many, many), minlength=many)
+        rows = np.repeat(np.arange(len(who)), drawn[who])
+        ours, theirs = (metrics.ece(said[rows], held[rows], ECE_BINS) for said, held in both)
+        above += ours > theirs
+    return 1.0 - above / policy.draws
+
+
+def _claimed(said: Floats, cases: Cases) -> tuple[Floats, NDArray[Any]]:
+    """What was claimed and whether it held: a likelihood and its outcome, or the likeliest and whether it came."""
+    if said.ndim == 1:
+        return said, cases.label
+    return said.max(axis=1), said.argmax(axis=1) == cases.label
 
 
 def _ece(said: Floats, cases: Cases, rng: np.random.Generator) -> dict[str, Any]:
-    if said.ndim == 1:
-        return ece_figures(said, cases.label, rng, cases.customer)
-    return ece_figures(said.max(axis=1), said.argmax(axis=1) == cases.label, rng, cases.customer)
+    return ece_figures(*_claimed(said, cases), rng, cases.customer)
 
 
 def _segments(cases: Cases, ours: Floats, theirs: Floats, policy: GatePolicy, rng: np.random.Generator) -> Check:
