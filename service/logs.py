@@ -11,8 +11,9 @@ import sys
 import time
 import traceback
 from contextlib import suppress
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
+import msgspec
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,14 +25,14 @@ _REQUEST_ID = re.compile(rb"[0-9A-Fa-f-]{16,64}")
 
 def configure(level: str) -> None:
     """Set up structlog and the standard library's logging (uvicorn's, alembic's) alike; called by commands only."""
+    as_json = structlog.processors.JSONRenderer(serializer=_line)
     shared: list[structlog.types.Processor] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
-        processors=[*shared, structlog.processors.JSONRenderer()],
+        processors=[*shared, as_json],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(cast(TextIO, Lossy(sys.stderr))),
         cache_logger_on_first_use=False,
@@ -42,11 +43,15 @@ def configure(level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
+                as_json,
             ],
         )
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+def _line(told: Any, **_: Any) -> str:
+    return msgspec.json.encode(told, enc_hook=repr).decode()
 
 
 class Lossy:
@@ -69,7 +74,7 @@ class RequestLog:
     """ASGI middleware: a request id on every answer, a line in the log, and a 500 that tells nothing when all fails."""
 
     def __init__(self, app: ASGIApp, ids: Ids) -> None:
-        self.app, self.ids = app, ids
+        self.app, self.ids, self.log = app, ids, structlog.get_logger().bind()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -95,7 +100,7 @@ class RequestLog:
         finally:
             route = getattr(scope.get("route"), "path", "")
             milliseconds = round((time.perf_counter() - begun) * 1000, 2)
-            structlog.get_logger().info(
+            self.log.info(
                 "request", method=scope["method"], route=route, status=status, ms=milliseconds, request_id=request_id
             )
 
