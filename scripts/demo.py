@@ -57,7 +57,7 @@ def main() -> int:
         return server.wait()
     except KeyboardInterrupt:
         server.terminate()
-        server.wait(10)
+        server.wait(30)  # requests under way have 20
         return 0
     finally:
         if server.poll() is None:
