@@ -146,9 +146,8 @@ def normal_survival(z: Floats) -> Floats:
     >>> normal_survival(np.array([0.0, 1.6448536, -1.6448536])).round(3)
     array([0.5 , 0.05, 0.95])
     """
-    x = np.abs(z) / np.sqrt(2.0)
-    t = 1.0 / (1.0 + 0.5 * x)
-    tail = 0.5 * t * np.exp(np.polyval(_ERFC, t) - x * x)
+    scale, exponent = _tail(z)
+    tail = scale * np.exp(exponent)
     return np.asarray(np.where(z > 0, tail, 1.0 - tail), dtype=np.float64)
 
 
@@ -158,11 +157,17 @@ def log_normal_survival(z: Floats) -> Floats:
     >>> log_normal_survival(np.array([0.0, 1.6448536, 100.0])).round(3)
     array([-6.930000e-01, -2.996000e+00, -5.005524e+03])
     """
-    x = np.abs(z) / np.sqrt(2.0)
-    t = 1.0 / (1.0 + 0.5 * x)
-    log_tail = np.log(0.5 * t) - x * x + np.polyval(_ERFC, t)  # log P(Z > |z|)
+    scale, exponent = _tail(z)
+    log_tail = np.log(scale) + exponent
     other: Floats = np.log1p(-np.exp(np.minimum(log_tail, -np.log(2.0))))
     return np.asarray(np.where(z > 0, log_tail, other), dtype=np.float64)
+
+
+def _tail(z: Floats) -> tuple[Floats, Floats]:
+    """Scale and exponent: P(Z > |z|) is scale * exp(exponent)."""
+    x = np.abs(z) / np.sqrt(2.0)
+    t = 1.0 / (1.0 + 0.5 * x)
+    return 0.5 * t, np.polyval(_ERFC, t) - x * x
 
 
 def _log_sum(terms: Floats) -> Floats:

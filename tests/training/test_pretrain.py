@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,6 @@ from training.behaviour.suite import accepted, sentences
 from training.feedback import FeedbackConfig, build_start, fit_feedback
 from training.feedback_fit import FeedbackFit
 from training.feedback_heads import fit_heads, rehearsed
-from training.losses import emotion_loss, ordinal_loss, readers_loss
 from training.measure.feedback import FeedbackMeasurement, measure_feedback
 from training.pretrain import PretrainConfig, Pretraining
 from training.pretrain_data import PretrainTexts, held, of_emotions, of_ratings, read_pretrain_texts
@@ -160,36 +160,39 @@ def test_no_sentence_of_our_own_is_one_that_the_behaviour_suite_asks() -> None:
     assert asked.isdisjoint(one.text for one in all_sentences(6, np.random.default_rng(0)))
 
 
-def test_what_is_kept_is_the_mean_of_the_last_whole_passes_and_the_short_one(
-    texts: PretrainTexts, config: PretrainConfig, tmp_path: Path
-) -> None:
-    few = texts.fewer(120, np.random.default_rng(0))
-    fit = Pretraining(few, config, tmp_path, lambda line: None)
+@pytest.fixture(scope="module")
+def whole(texts: PretrainTexts, config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Pretraining:
+    """A run that was never stopped, on few texts."""
+    fit = Pretraining(
+        texts.fewer(120, np.random.default_rng(0)), config, tmp_path_factory.mktemp("whole"), lambda line: None
+    )
     fit.run()
-    files = [tmp_path / f"{name}.safetensors" for name in ("epoch-1", "epoch-2", "short-1")]
+    return fit
+
+
+def test_what_is_kept_is_the_mean_of_the_last_whole_passes_and_the_short_one(whole: Pretraining) -> None:
+    files = [whole.folder / f"{name}.safetensors" for name in ("epoch-1", "epoch-2", "short-1")]
     passes = [load_file(file)["net heads.polarity.weight"] for file in files]
-    assert torch.equal(fit.net.heads["polarity"].get_parameter("weight"), torch.stack(passes).mean(0))
+    assert torch.equal(whole.net.heads["polarity"].get_parameter("weight"), torch.stack(passes).mean(0))
     assert not torch.equal(passes[1], passes[2])
 
 
 def test_a_run_stopped_in_its_short_pass_goes_on_to_the_same_bits(
-    texts: PretrainTexts, config: PretrainConfig, tmp_path: Path
+    whole: Pretraining, texts: PretrainTexts, config: PretrainConfig, tmp_path: Path
 ) -> None:
-    few = texts.fewer(120, np.random.default_rng(0))
-    whole = Pretraining(few, config, tmp_path, lambda line: None)
-    whole.run()
+    shutil.copytree(whole.folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "short-1.safetensors").unlink()
     told: list[str] = []
-    again = Pretraining(few, config, tmp_path, told.append)
+    again = Pretraining(texts.fewer(120, np.random.default_rng(0)), config, tmp_path, told.append)
     again.run()
     assert [line.split(":")[0] for line in told] == ["going on after epoch 2", "epoch 3"]
     assert all(torch.equal(tensor, again.tensors()[name]) for name, tensor in whole.tensors().items())
 
 
-def test_a_stopped_run_goes_on_to_the_same_bits(texts: PretrainTexts, config: PretrainConfig, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    whole: Pretraining, texts: PretrainTexts, config: PretrainConfig, tmp_path: Path
+) -> None:
     few = texts.fewer(120, np.random.default_rng(0))
-    whole = Pretraining(few, config, tmp_path / "whole", lambda line: None)
-    whole.run()
 
     def stop(line: str) -> None:
         if line.startswith("epoch 2"):
@@ -379,29 +382,3 @@ def test_a_missing_set_is_refused_in_one_line(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["pretrain", "--data", str(tmp_path), "--out", str(tmp_path / "out")])
     assert done.exit_code == 2
     assert "goemotions" in done.output
-
-
-@pytest.mark.parametrize("kind", ["bce", "focal", "asymmetric"])
-def test_a_right_emotion_costs_less_than_a_wrong_one(kind: str) -> None:
-    label = torch.tensor([[1.0, 0.0]])
-    right, wrong = (emotion_loss(torch.tensor([logits]), label, kind) for logits in ([3.0, -3.0], [-3.0, 3.0]))
-    assert float(right) < float(wrong)
-
-
-def test_an_unknown_loss_of_emotions_is_named() -> None:
-    with pytest.raises(ValueError, match="allowed are bce, asymmetric, focal"):
-        emotion_loss(torch.zeros(1, 2), torch.zeros(1, 2), "hinge")
-
-
-def test_readers_loss_is_least_where_the_distribution_is_told() -> None:
-    levels, shares = torch.arange(-1.0, 2.0), torch.tensor([[0.2, 0.3, 0.5]])
-    told = readers_loss(shares.log(), shares, levels)
-    assert float(told) < float(readers_loss(torch.zeros(1, 3), shares, levels))
-
-
-def test_more_stars_are_likelier_for_a_higher_score() -> None:
-    cuts, five = torch.tensor([-2.0, -0.7, 0.3, 1.3]), torch.tensor([5.0])
-    low, high = (float(ordinal_loss(torch.tensor([score]), five, cuts)) for score in (-2.0, 3.0))
-    assert high < low
-    chances = [math.exp(-float(ordinal_loss(torch.tensor([0.4]), torch.tensor([float(k)]), cuts))) for k in range(1, 6)]
-    assert sum(chances) == pytest.approx(1, abs=1e-4)
